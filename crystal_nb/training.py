@@ -51,7 +51,9 @@ class Config:
     vae:str = "spectral"              # "spectral" (linear, fitted before training) or "conv" (the paper's, trained)
     latents:int = 300                 # Numbers in the code
     noise:float = .01                 # Spectral code: deviation of the posterior, in units of each latent's deviation
-    padding:int = 0                   # Convolutional encoder: voxels added on every side
+    vae_width:int = 16                # Convolutional code: channels of the first convolution
+    vae_norm:bool = False             # Convolutional code: batch norm in the decoder too
+    padding:int = 0                   # Convolutional code: voxels of the field around the box that the encoder also sees, on every side
     fit_samples:int = 24000           # Spectral code: samples of the training crystals that it is fitted to
     beta:float = 1.                   # Weight of the KL divergence in L_VAE; 1 = the evidence lower bound
     gamma:float = .1                  # Weight of the segmentation loss in L_VAE
@@ -61,7 +63,8 @@ class Config:
     depth:int = 3                     # U-Net: levels
     stem:str = "subpixel"             # U-Net: "subpixel" (works at half the resolution) or "full"
     head:str = "factorised"           # U-Net: "factorised" (occupancy everywhere, species where occupied) or "dense" (95 channels)
-    scale:float = 10.                 # U-Net: its input is the density over this, plotting units
+    scale:float = 10.                 # Both networks see the density over this, plotting units
+    recompute:bool = False            # U-Net: recompute activations in the backward pass, for less memory and a third more time
     optimizer:str = "adamw"           # "adamw", "adam" or "sgd" (momentum 0.5, as the released code)
     batch:int = 8                     # Crystals in a step, over all processes
     steps:int = 20000                 # Steps of the run; the schedule is stretched over them
@@ -86,7 +89,7 @@ class Config:
 CHOICES = dict(filter=["none", *FILTERS], representation=list(SAMPLERS), center=["atoms", "cell"], grid=["bins", "nodes"], vae=["spectral", "conv"],
     loss=["cross_entropy", "bce"], stem=["subpixel", "full"], head=["factorised", "dense"], optimizer=["adamw", "adam", "sgd"],
     schedule=["one-cycle", "cosine", "constant"], precision=["bf16", "fp32"])
-POSITIVE = ["box", "voxels", "sigma", "radius", "latents", "fit_samples", "width", "depth", "scale", "batch", "steps", "lr", "accumulate", "eval_every",
+POSITIVE = ["box", "voxels", "sigma", "radius", "vae_width", "latents", "fit_samples", "width", "depth", "scale", "batch", "steps", "lr", "accumulate", "eval_every",
     "eval_crystals"]
 NOT_NEGATIVE = ["noise", "padding", "beta", "gamma", "species_weight", "weight_decay", "clip", "checkpoint_minutes", "seed"]
 FRACTION = ["warmup", "ema", "val_fraction"]
@@ -101,6 +104,9 @@ def check_config(config:"Config"):
         if f.name in POSITIVE and not 0 < v < math.inf: raise ValueError(f"{f.name} = {v} must be a finite number above 0")
         if f.name in NOT_NEGATIVE and not 0 <= v < math.inf: raise ValueError(f"{f.name} = {v} must be a finite number, 0 or more")
         if f.name in FRACTION and not 0 <= v < 1: raise ValueError(f"{f.name} = {v} must lie in [0, 1)")
+    if config.vae == "spectral" and not config.noise: raise ValueError("noise = 0 would cost infinitely many nats; use a small number such as 1e-4")
+    if config.vae == "conv" and config.voxels != 30: raise ValueError(f"voxels = {config.voxels}, but vae = 'conv' decodes 30; use voxels = 30 or vae = 'spectral'")
+    if config.vae == "spectral" and config.padding: raise ValueError(f"padding = {config.padding} is for vae = 'conv'; a spectral code has none")
     if config.loss == "bce" and config.head != "dense":
         raise ValueError(f"loss = 'bce' asks 95 questions of every voxel, which head = {config.head!r} does not answer; use head = 'dense' or loss = 'cross_entropy'")
 
@@ -137,12 +143,11 @@ def make_grid(config:Config)->Grid: return Grid(config.voxels, config.box, confi
 
 def build(config:Config)->tuple[nn.Module, AttentionUNet]:
     "The two networks of `config`, with weights decided by its seed; a spectral code comes empty, to be fitted or loaded."
-    n = (config.voxels // 2)**3
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.seed, "weights"))
-        vae = (SpectralCode(torch.zeros(n), torch.zeros(n, config.latents), torch.ones(config.latents), config.noise) if config.vae == "spectral"
-               else ConvVAE(config.latents, padding=config.padding))
-        return vae, AttentionUNet(config.width, config.depth, stem=config.stem, head=config.head, scale=config.scale)
+        vae = (SpectralCode(config.latents, config.noise, make_grid(config), config.sigma) if config.vae == "spectral"
+               else ConvVAE(config.latents, config.padding, config.scale, config.vae_width, config.vae_norm))
+        return vae, AttentionUNet(config.width, config.depth, config.stem, config.head, scale=config.scale, checkpoint=config.recompute)
 
 # %% ../nbs/05_training.ipynb #10709854
 def stream_seed(
@@ -434,7 +439,7 @@ def load_checkpoint(path:Path, config:Config, data:str)->dict:
 # %% ../nbs/05_training.ipynb #e84b5b07
 def choose(crystals:Crystals, config:Config)->Crystals:
     "The crystals that this configuration can train on."
-    mask = fits(crystals, config.box) if config.representation == "unit-cell" else keep(crystals, "max-side", config.box) | True
+    mask = fits(crystals, config.box) if config.representation == "unit-cell" else crystals.counts > 0
     if config.filter != "none": mask = mask & keep(crystals, config.filter, config.box)
     return crystals[mask]
 
@@ -456,7 +461,7 @@ def fit_code(crystals:Crystals, config:Config, chunk:int=250)->SpectralCode:
         for k in range(math.ceil(config.fit_samples / chunk)):
             index = torch.randint(len(crystals), (min(chunk, config.fit_samples - k*chunk),), generator=make_generator(stream_seed(config.seed, "fit", k)))
             yield density(*draw(crystals, index, config, stream_seed(config.seed, "fit samples", k)), make_grid(config), config.sigma)
-    return SpectralCode.fit(samples(), latents=config.latents, noise=config.noise, grid=make_grid(config))
+    return SpectralCode.fit(samples(), config.latents, config.noise, make_grid(config), config.sigma, symmetric=config.rotate)
 
 # %% ../nbs/05_training.ipynb #49a7ed88
 def train_step(run:Run, model:nn.Module, batch:Batch, accelerator:Accelerator):
