@@ -1,0 +1,67 @@
+"""Every test of the project: `python .ci/test.py [--fast] [-k WORD]`.
+
+Each notebook is tested in a process of its own under a time-out, two at a time on one thread each; the gates of gates.py are tests too. One line a test with its
+seconds, the output of those that fail, and at the end how many passed and failed. `--fast` leaves out the wheel and the site.
+"""
+import argparse, os, signal, subprocess, sys, time, traceback
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import gates
+from gates import BIN, ROOT, notebooks
+
+SECONDS = 600  # more than any notebook takes on a slow machine
+FIRST = "05_training", "site", "wheel", "14_cli", "09a_autoencoder", "07_refinement"  # the longest go first, so that no long one is left for the end
+
+
+def notebook(path):
+    "Test one notebook as nbdev does, its slow and GPU cells left out; what it said if it failed."
+    env = os.environ | dict(OMP_NUM_THREADS="1", MPLBACKEND="agg")
+    env.pop("CRYSTAL_NB_DATA", None)  # what is tested needs no data beyond the package's
+    p = subprocess.Popen([BIN/"nbdev_test", "--path", path], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    try: said, _ = p.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL); said, _ = p.communicate()
+        return [f"stopped after {SECONDS} s", *said.splitlines()[-40:]]
+    return [] if p.returncode == 0 and "Success." in said else said.splitlines()[-80:] or [f"exit code {p.returncode}"]
+
+
+def files():
+    "The files of the repository, to see what the tests leave behind."
+    skip = {".git", ".venv", "venv", "__pycache__", ".ipynb_checkpoints", "_docs", "build", "dist"}
+    return {p for d in [ROOT, ROOT/"nbs", ROOT/"crystal_nb"] for p in (d.iterdir() if d == ROOT else d.rglob("*"))
+            if not skip & set(p.relative_to(ROOT).parts) and p.suffix != ".egg-info"}
+
+
+def timed(test):
+    "Run a test; what is wrong, and the seconds it took."
+    start = time.time()
+    try: wrong = test()
+    except Exception: wrong = traceback.format_exc().splitlines()
+    return wrong, time.time() - start
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--fast", action="store_true", help="leave out the wheel and the site")
+    ap.add_argument("-k", metavar="WORD", default="", help="only the tests with this in their name")
+    arg = ap.parse_args()
+    gate = [gates.environment, gates.export, gates.clean, gates.hygiene, gates.docments, gates.readme, gates.sidebar] + [gates.wheel, gates.site] * (not arg.fast)
+    tests = {g.__name__: g for g in gate} | {p.relative_to(ROOT/"nbs").with_suffix("").as_posix(): (lambda p=p: notebook(p)) for p in notebooks()}
+    order = sorted((n for n in tests if arg.k in n), key=lambda n: FIRST.index(n) if n in FIRST else len(FIRST))
+    before, passed, failed = files(), 0, 0
+
+    def report(name, wrong, seconds):
+        nonlocal passed, failed
+        passed, failed = passed + (not wrong), failed + bool(wrong)
+        print(f"{'FAILED' if wrong else 'passed'} {name} ({seconds:.1f} s)", *(f"    {l}" for l in wrong), sep="\n", flush=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        jobs = {pool.submit(timed, tests[n]): n for n in order}
+        for job in as_completed(jobs): report(jobs[job], *job.result())
+    if not arg.k: report("nothing left behind", [f"{p.relative_to(ROOT)}: made by the tests" for p in sorted(files() - before)], 0)
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0 or passed == 0
+
+
+if __name__ == "__main__": sys.exit(main())
