@@ -6,7 +6,7 @@
 __all__ = ['FAR', 'ATOM_COLUMNS', 'CRYSTAL_COLUMNS', 'DECILES', 'PAPER_TABLE1', 'ROWS', 'PAPER', 'flatten_atoms', 'nearest',
            'one_to_one', 'group_of', 'on_boundary', 'compare_atoms', 'compare_crystals', 'write_csv', 'Evaluation',
            'evaluate', 'percentiles', 'resampling_weights', 'bootstrap_ci', 'bootstrap_percentiles', 'species_shares',
-           'position_shares', 'crystal_shares', 'table1', 'number', 'rich_table1']
+           'position_shares', 'crystal_shares', 'table1', 'digits', 'table_cells', 'rich_table1']
 
 # %% ../nbs/09_evaluation.ipynb #4077665a
 import os
@@ -154,11 +154,11 @@ class Evaluation:
     box:float=10.          # Side of the box, in Å
     representation:str="unit-cell"  # "unit-cell" or "repeating": which of the paper's numbers stand beside ours
 
-    def write(self, folder)->list:
-        "Write `table1.csv`, `crystals.csv` and `atoms.csv`."
+    def write(self, folder, table:pd.DataFrame|None=None)->list:
+        "Write `table1.csv` (`table`, if it was made before), `crystals.csv` and `atoms.csv`."
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        return [write_csv(table1(self), folder/"table1.csv"), write_csv(self.crystals[CRYSTAL_COLUMNS], folder/"crystals.csv"),
+        return [write_csv(table1(self) if table is None else table, folder/"table1.csv"), write_csv(self.crystals[CRYSTAL_COLUMNS], folder/"crystals.csv"),
                 write_csv(self.atoms[ATOM_COLUMNS], folder/"atoms.csv")]
 
 # %% ../nbs/09_evaluation.ipynb #54e25345
@@ -204,16 +204,22 @@ def resampling_weights(
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates)
 
 def bootstrap_ci(
-    hits:np.ndarray,     # Per crystal, how many of them are right, `(n,)`
-    trials:np.ndarray,   # Per crystal, how many there are, `(n,)`
+    hits:np.ndarray,     # Per crystal, how many of them are right, `(..., n)`
+    trials:np.ndarray,   # Per crystal, how many there are, `(..., n)`
     replicates:int=1000, # Times the set is drawn again
     level:float=.95,     # Probability that the interval is to cover
     seed:int=0,          # Makes the draws repeatable
-)->np.ndarray:           # Low and high end of the share of hits among trials, `(2,)`, unitless
-    "Confidence interval of a share, by resampling crystals."
-    w = resampling_weights(len(hits), replicates, seed)
-    total = w @ trials
-    return np.quantile((w @ hits)[total > 0] / total[total > 0], [(1 - level) / 2, (1 + level) / 2]) if np.any(trials) else np.full(2, np.nan)
+)->np.ndarray:           # Low and high end of the share of hits among trials, `(2, ...)`, unitless; nan where there are no trials
+    "Confidence intervals of shares, by resampling crystals."
+    hits, trials, tail = np.asarray(hits, float), np.asarray(trials, float), (1 - level) / 2
+    w = resampling_weights(hits.shape[-1], replicates, seed).astype(float)
+    drawn, total = hits @ w.T, trials @ w.T
+    share = np.divide(drawn, total, out=np.full_like(drawn, np.nan), where=total > 0)
+    known = (trials > 0).any(-1)
+    low, high = np.nanquantile(np.where(known[..., None], share, 0), [tail, 1 - tail], axis=-1)
+    slack = 1 - tail**(1 / np.maximum((trials > 0).sum(-1), 1))
+    low, high = np.where((hits == trials).all(-1), 1 - slack, low), np.where((hits == 0).all(-1), slack, high)
+    return np.where(known, [low, high], np.nan)
 
 # %% ../nbs/09_evaluation.ipynb #3cc83cae
 def bootstrap_percentiles(
@@ -234,7 +240,8 @@ def bootstrap_percentiles(
         place = np.asarray(q) / 100 * (count[-1] - 1)
         low, high = (x[np.searchsorted(count, f(place), side="right")] for f in (np.floor, np.ceil))
         with np.errstate(invalid="ignore"): drawn.append(np.where(np.isinf(high), high, low + (place - np.floor(place)) * (high - low)))
-    return np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0, method="nearest") if drawn else np.full((2, len(q)), np.nan)
+    if not drawn: return np.full((2, len(q)), np.nan)
+    return np.where(np.isin(q, (0, 100)), np.nan, np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0, method="nearest"))
 
 # %% ../nbs/09_evaluation.ipynb #c7bf8391
 DECILES = tuple(range(0, 101, 10))
@@ -245,7 +252,7 @@ PAPER_TABLE1 = {  # Hoffmann et al. 2019, later version, Table 1: Å for distanc
 ROWS = {"P->T (Å)": [str(q) for q in DECILES], "T->P (Å)": [str(q) for q in DECILES], "species, |dZ| (%)": ["0", "1", "2", "3+"]}
 PAPER = {  # (section, row) -> number, for each representation
     "unit-cell": {(s, r): v for s, values in PAPER_TABLE1.items() for r, v in zip(ROWS[s], values)} | {  # Table 1; the rest from section 4.2
-        ("position (%)", "P->T within 0.5 Å"): 99., ("atom count (%)", "right"): 90., ("atom count (%)", "within 1"): 97., ("species (%)", "group right"): 93.},
+        ("position (%)", "P->T within 0.5 Å"): 99., ("atom count (%)", "right"): 90., ("atom count (%)", "off by at most 1"): 97., ("species (%)", "group right"): 93.},
     "repeating": {("P->T (Å)", "50"): .2, ("T->P (Å)", "50"): .2, ("P->T (Å)", "90"): .5, ("T->P (Å)", "90"): .5,  # section 4.3
         ("species (%)", "right, of atoms within 0.5 Å"): 65.4}}
 
@@ -284,7 +291,7 @@ def crystal_shares(
 )->dict:                    # `(section, row)` -> yes or no and 1, per crystal, `(2, n)`
     "Crystals with the right number of atoms, nearly the right number, every atom right, or nothing found at all."
     off = (crystals.n_found - crystals.n_true).abs()
-    rows = {("atom count (%)", "right"): off == 0, ("atom count (%)", "within 1"): off <= 1, ("atom count (%)", "within 2"): off <= 2,
+    rows = {("atom count (%)", "right"): off == 0, ("atom count (%)", "off by at most 1"): off <= 1, ("atom count (%)", "off by at most 2"): off <= 2,
             ("crystals (%)", "exact"): crystals.exact, ("crystals (%)", "nothing found"): crystals.n_found == 0}
     return {name: np.stack([yes, np.ones(len(yes))]) for name, yes in rows.items()}
 
@@ -301,38 +308,47 @@ def table1(
         x, section = atoms[atoms.direction == direction], f"{direction} (Å)"
         ends = bootstrap_percentiles(x.distance, x.crystal, n, DECILES, replicates, seed=seed)
         rows += [(section, r, paper.get((section, r)), *values, len(x)) for r, *values in zip(ROWS[section], percentiles(x.distance, DECILES), *ends)]
-    for name, (hits, trials) in (species_shares(atoms, n) | position_shares(atoms, n) | crystal_shares(crystals)).items():
-        ours, ends = hits.sum() / trials.sum() if trials.any() else np.nan, bootstrap_ci(hits, trials, replicates, seed=seed)
-        rows.append((*name, paper.get(name), *(100 * np.array([ours, *ends])), int(trials.sum())))
+    shares = species_shares(atoms, n) | position_shares(atoms, n) | crystal_shares(crystals)
+    hits, trials = np.stack(list(shares.values()), 1).astype(float)
+    ends, n_trials = bootstrap_ci(hits, trials, replicates, seed=seed), trials.sum(1)
+    ours = np.where(n_trials > 0, hits.sum(1) / np.maximum(n_trials, 1), np.nan)
+    rows += [(*name, paper.get(name), *values, int(k)) for name, *values, k in zip(shares, 100 * ours, *100 * ends, n_trials)]
     return pd.DataFrame(rows, columns=["section", "row", "paper", "ours", "low", "high", "n"]).astype(dict(paper=float))
 
-# %% ../nbs/09_evaluation.ipynb #2b496a41
-def number(
-    x:float,  # Any number: in Å, or in percent
-)->str:       # Three digits, as the paper prints them
-    "Three significant digits; a dash for what is not there."
+# %% ../nbs/09_evaluation.ipynb #252df69d
+def digits(
+    x:float,       # Any number, in Å, or in percent
+    percent=False, # One decimal, as the paper prints percentages; else three digits
+)->str:            # A dash for what is not there
+    "A number for the table."
     if np.isnan(x): return "–"
     if np.isinf(x): return "∞"
-    return "0" if x == 0 else f"{x:.1e}" if abs(x) < 1e-3 else f"{x:.3f}" if abs(x) < 1 else f"{x:.3g}" if abs(x) < 99.95 else f"{x:.0f}"
+    if percent: return f"{x:.1f}".removesuffix(".0")
+    return "0" if x == 0 else f"{x:.1e}" if abs(x) < 1e-3 else f"{x:.3f}" if abs(x) < 1 else f"{x:.2f}"
+
+def table_cells(
+    r,             # A row of `table1`
+    percent=False, # Is it in percent? Else in Å
+)->tuple:          # The paper's number, ours, the interval
+    "One row of Table 1 as text."
+    low, high = digits(r.low, percent), digits(r.high, percent)
+    return digits(r.paper, percent), digits(r.ours, percent), low if low == high else f"{low}–{high}"
 
 def rich_table1(
     table:pd.DataFrame,  # From `table1`
-    title:str="",        # Line above
-):                       # Two rich tables: locations; everything in percent
+)->list:                 # Two rich tables, at most 80 columns wide: distances both ways, everything in percent
     "Table 1 for a terminal, laid out as in the paper: both directions side by side, then the shares."
     from rich import box
     from rich.table import Table
-    def make(title, *columns):
-        t = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    def make(*columns):
+        t = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for i, c in enumerate(columns): t.add_column(c, justify="left" if i == 0 else "right", no_wrap=True)
         return t
-    ours = lambda r: [number(r.paper), number(r.ours), f"{number(r.low)}–{number(r.high)}"]
-    both = [table[table.section == s] for s in ("P->T (Å)", "T->P (Å)")]
-    places = make(title, "percentile", "P→T paper", "ours (Å)", "95 % CI", "T→P paper", "ours (Å)", "95 % CI")
-    for p, t in zip(*(x.itertuples() for x in both)): places.add_row(p.row, *ours(p), *ours(t))
-    shares, last = make("", "percent", "paper", "ours", "95 % CI", "of"), None
-    for r in table[~table.section.isin(["P->T (Å)", "T->P (Å)"])].itertuples():
-        if r.section != last: shares.add_row(r.section.removesuffix(" (%)").replace("|dZ|", "difference in Z"), style="italic")
-        shares.add_row("  " + r.row, *ours(r), f"{r.n:,}")
-        last = r.section
-    return places, shares
+    places = make("\npercentile", "P→T (Å)\npaper", "\nours", "\n95 % CI", "T→P (Å)\npaper", "\nours", "\n95 % CI")
+    sections = dict(list(table.groupby("section", sort=False)))
+    for p, t in zip(*(sections.pop(s).itertuples() for s in ("P->T (Å)", "T->P (Å)"))): places.add_row(p.row, *table_cells(p), *table_cells(t))
+    shares = make("percent", "paper", "ours", "95 % CI", "of")
+    for name, rows in sections.items():
+        shares.add_row(name.removesuffix(" (%)").replace("|dZ|", "difference in Z"), style="italic")
+        for r in rows.itertuples(): shares.add_row("  " + r.row, *table_cells(r, True), f"{r.n:,}")
+    return [places, shares]
