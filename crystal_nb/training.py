@@ -7,7 +7,7 @@ __all__ = ['CHOICES', 'POSITIVE', 'NOT_NEGATIVE', 'FRACTION', 'PRESETS', 'PERCEN
            'check_config', 'read_setting', 'with_settings', 'make_grid', 'build', 'stream_seed', 'epoch_order',
            'batch_index', 'Batch', 'draw', 'voxelise', 'make_batch', 'ScaleGradient', 'scale_gradient',
            'segmentation_loss', 'forward', 'losses', 'objective', 'Joint', 'learning_rate', 'make_optimizer',
-           'update_average', 'validate', 'ModelError', 'atomic', 'save_model', 'model_card', 'read_config',
+           'update_average', 'autocast', 'validate', 'ModelError', 'atomic', 'save_model', 'model_card', 'read_config',
            'load_model', 'Run', 'fingerprint', 'save_checkpoint', 'load_checkpoint', 'choose', 'prepare_data',
            'fit_code', 'train_step', 'evaluate_run', 'fit']
 
@@ -282,8 +282,8 @@ def make_optimizer(module:nn.Module, config:Config)->torch.optim.Optimizer|None:
     params = [p for p in module.parameters() if p.requires_grad]
     if not params: return None
     if config.optimizer == "sgd": return torch.optim.SGD(params, lr=config.lr, momentum=.5, weight_decay=config.weight_decay)
-    if config.optimizer == "adam": return torch.optim.Adam(params, lr=config.lr)
-    return torch.optim.AdamW(params, lr=config.lr, betas=(.9, .99), weight_decay=config.weight_decay)
+    if config.optimizer == "adam": return torch.optim.Adam(params, lr=config.lr, fused=True)
+    return torch.optim.AdamW(params, lr=config.lr, betas=(.9, .99), weight_decay=config.weight_decay, fused=True)
 
 @torch.no_grad()
 def update_average(average:nn.Module, module:nn.Module, decay:float, step:int):
@@ -294,6 +294,10 @@ def update_average(average:nn.Module, module:nn.Module, decay:float, step:int):
         else: a.copy_(b)
 
 # %% ../nbs/05_training.ipynb #6f1d2306
+def autocast(config:Config, device)->torch.autocast:
+    "bfloat16 where `config.precision` asks for it."
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.precision == "bf16")
+
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95)
 
 @torch.no_grad()
@@ -306,7 +310,7 @@ def validate(
     terms, errors, counts = [], [], torch.zeros(4)
     for k, some in enumerate(index.split(max(config.batch, 8))):
         M, S = voxelise(*(a.to(device) for a in draw(crystals, some, config, stream_seed(config.seed, "held-out", k))), config)
-        decoded, mu, logvar, prediction = forward(vae, unet, M)
+        with autocast(config, device): decoded, mu, logvar, prediction = forward(vae, unet, M)
         terms.append(torch.stack(list((named := losses(decoded, mu, logvar, prediction, M, S, config)).values())).cpu())
         errors.append((decoded - M).square().flatten().cpu())
         found, true = prediction.occupancy > 0, S > 0
@@ -483,7 +487,7 @@ def train_step(run:Run, model:nn.Module, batch:Batch, accelerator:Accelerator):
 
 def evaluate_run(run:Run, val:Crystals, accelerator:Accelerator, since:int)->dict:
     "One row of the history: means over the steps since the last row, and the averaged networks on held-out crystals."
-    with accelerator.autocast(): held_out = validate(*run.networks, val, run.config, run.device)
+    held_out = validate(*run.networks, val, run.config, run.device)
     steps = run.step - since
     row = dict(step=run.step, crystals=run.step*run.config.batch, seconds=run.seconds, lr=learning_rate(run.step - 1, run.config))
     row |= {k: v / steps for k, v in run.totals.items()}
