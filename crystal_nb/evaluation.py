@@ -6,9 +6,10 @@
 __all__ = ['FAR', 'ATOM_COLUMNS', 'CRYSTAL_COLUMNS', 'DECILES', 'PAPER_TABLE1', 'ROWS', 'PAPER', 'flatten_atoms', 'nearest',
            'one_to_one', 'group_of', 'on_boundary', 'compare_atoms', 'compare_crystals', 'write_csv', 'Evaluation',
            'evaluate', 'percentiles', 'resampling_weights', 'bootstrap_ci', 'bootstrap_percentiles', 'species_shares',
-           'position_shares', 'crystal_shares', 'table1', 'digits', 'table_cells', 'rich_table1']
+           'position_shares', 'crystal_shares', 'table1', 'digits', 'table_cells', 'rich_table1', 'text_table1']
 
 # %% ../nbs/09_evaluation.ipynb #4077665a
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -352,3 +353,12 @@ def rich_table1(
         shares.add_row(name.removesuffix(" (%)").replace("|dZ|", "difference in Z"), style="italic")
         for r in rows.itertuples(): shares.add_row("  " + r.row, *table_cells(r, True), f"{r.n:,}")
     return [places, shares]
+
+def text_table1(
+    table:pd.DataFrame,  # From `table1`
+)->str:                  # Aligned text, at most 80 columns wide, without colours
+    "Table 1 as text, for a notebook or a file."
+    from rich.console import Console
+    console = Console(file=io.StringIO(), width=80, force_jupyter=False, force_terminal=False, color_system=None)
+    for t in rich_table1(table): console.print(t)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().split("\n"))
