@@ -100,7 +100,7 @@ class UpBlock(nn.Module):
     ):
         super().__init__()
         self.lift, self.gate = conv(coarse, fine, 1), AttentionGate(fine, max(fine//2, 1))
-        self.merge, self.block = conv(2*fine, fine), ResidualBlock(fine)
+        self.merge, self.block = conv(2*fine, fine, 1), ResidualBlock(fine)
 
     def gating(self, x:Tensor, skip:Tensor)->Tensor: return double(self.lift(x), skip.shape[-1]) # `(batch, fine, n, n, n)`
 
