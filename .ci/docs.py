@@ -20,6 +20,17 @@ def run(cmd, cwd, env):
     return p.stdout + p.stderr
 
 
+def show_source(copy):
+    "The site is a book: a definition is shown where it is made. nbdev shows the source of cells marked `exports`; here all but the imports are."
+    for p in (copy/"nbs").rglob("*.ipynb"):
+        nb = json.loads(p.read_text(encoding="utf-8"))
+        for c in nb["cells"]:
+            source = "".join(c["source"])
+            if c["cell_type"] == "code" and re.search(r"^#\|\s*export\s*$", source, re.M) and re.search(r"^(def|class|@|\w+\s*=)", source, re.M):
+                c["source"] = re.sub(r"^#\|\s*export\s*$", "#| exports", source, count=1, flags=re.M)
+        p.write_text(json.dumps(nb), encoding="utf-8")
+
+
 def process(copy):
     "nbdev's processing of the notebooks into `_proc`, with a stub in the place of Quarto, which nbdev would try to download."
     stub = copy/"stub"; stub.mkdir()
@@ -32,6 +43,24 @@ def process(copy):
         if not (proc/nb.relative_to(copy/"nbs")).exists(): missing.append(nb.name)
     if missing: sys.exit(f"nbdev did not process {', '.join(missing)}:\n{said}")
     return proc, env
+
+
+def as_book(proc):
+    "Where the source of a definition is on the page, nbdev's summary above it would say everything twice: leave its heading, to which links lead."
+    for p in proc.rglob("*.ipynb"):
+        nb = json.loads(p.read_text(encoding="utf-8"))
+        at = {}  # name -> index of the cell that defines it
+        for i, c in enumerate(nb["cells"]):
+            source = "".join(c["source"])
+            if '#| code-summary: "Exported source"' not in source: continue
+            c["source"] = re.sub(r"^#\| code-(fold|summary):.*\n", "", source, flags=re.M)
+            at |= {m: i for m in re.findall(r"^(?:def|class)\s+(\w+)", source, re.M)}
+        for i, c in enumerate(nb["cells"]):
+            m = re.search(r"^show_doc\((\w+)\)", "".join(c["source"]), re.M)
+            if not m or m[1] not in at: continue
+            text = f"### {m[1]} {{#{m[1].lower()} .definition}}" if i < at[m[1]] else f"[]{{#{m[1].lower()}}}"
+            nb["cells"][i] = dict(cell_type="markdown", id=c["id"], metadata={}, source=text)
+        p.write_text(json.dumps(nb), encoding="utf-8")
 
 
 def front(nb):
@@ -51,8 +80,9 @@ def rename(proc):
         nb["metadata"].pop("widgets", None)
         for c in nb["cells"]:
             if c["cell_type"] == "markdown": c["source"] = follow("".join(c["source"]))
+            if c["cell_type"] == "raw": c["source"] = re.sub(r"^output-file:.*\n", "", "".join(c["source"]), flags=re.M)
         p.write_text(json.dumps(nb), encoding="utf-8")
-    p = proc/"sidebar.yml"; p.write_text(follow(p.read_text(encoding="utf-8")), encoding="utf-8")
+    for p in proc.glob("*.yml"): p.write_text(follow(p.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 class Links(HTMLParser):
@@ -86,7 +116,9 @@ def build(out):
     with tempfile.TemporaryDirectory() as tmp:
         copy = Path(tmp)/"copy"
         shutil.copytree(ROOT, copy, symlinks=True, ignore=LEAVE)
+        show_source(copy)
         proc, env = process(copy)
+        as_book(proc)
         rename(proc)
         said = run([Path(sys.executable).with_name("smalldocs"), "render", "_proc"], copy, env)
         shutil.rmtree(out, ignore_errors=True); shutil.move(proc/"_docs", out)
