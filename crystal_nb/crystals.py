@@ -10,9 +10,9 @@ __all__ = ['REASONS', 'UNREADABLE', 'PARTIAL', 'NO_ATOMS', 'BEYOND_94', 'TOO_CLO
            'atomic_number', 'read_structure', 'as_structure', 'parse_cif', 'check_nothing_lost', 'read_cif',
            'cif_blocks', 'scalars', 'read_json', 'opened', 'json_entries', 'csv_entries', 'cif_entries', 'cif_files',
            'entries_of', 'short', 'read_chunk', 'Overdue', 'ring', 'start_worker', 'time_limit', 'start_pool', 'send',
-           'joined', 'carefully', 'in_parallel', 'unique', 'chunked', 'results_of', 'gather', 'read_crystals',
-           'from_structures', 'save_packed', 'load_packed', 'prototype_entries', 'prototypes', 'reduced',
-           'compositions', 'max_side', 'min_side', 'atoms_extent', 'keep', 'place', 'split']
+           'joined', 'carefully', 'in_parallel', 'save_packed', 'load_packed', 'unique', 'chunked', 'results_of',
+           'gather', 'prototype_entries', 'read_crystals', 'from_structures', 'prototypes', 'reduced', 'compositions',
+           'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split']
 
 # %% ../nbs/00_crystals.ipynb #276746a1
 import csv
@@ -281,7 +281,7 @@ def read_structure(
     structure:Structure,  # pymatgen's
 )->tuple[Crystal, dict]:  # And no properties
     "A `Crystal` from a pymatgen structure."
-    if not isinstance(structure, IStructure): raise Refused(id, f"{UNREADABLE}: a {type(structure).__name__}, not a pymatgen Structure")
+    if not isinstance(structure, IStructure): raise Refused(id, f"{UNREADABLE}: {type(structure).__name__} is not a pymatgen Structure")
     numbers = [atomic_number(id, site) for site in structure]
     return checked(id, structure.lattice.matrix, numbers, structure.frac_coords), {}
 
@@ -378,6 +378,7 @@ def opened(
             raw.seek(0)
             yield gzip.open(raw) if packed else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as e: raise SourceError(f"{path}: the gzip file is cut off or damaged; copy or download it again ({e})") from None
+    except csv.Error as e: raise SourceError(f"{path}: not a table of comma-separated values ({e}); write it again, with quotes around the CIF text") from None
     except FileNotFoundError: raise SourceError(f"{path}: no such file; check the path") from None
     except OSError as e: raise SourceError(f"{path}: cannot be read ({e.strerror}); check the file and its permissions") from None
 
@@ -388,11 +389,13 @@ def json_entries(
     path:Path,  # JSON lines
 )->Iterator[Entry]:
     "One entry a line; blank lines are none."
-    n = 0
+    empty = True
     with opened(path) as f:
         for n, line in enumerate(f, 1):
-            if line.strip(): yield str(n), line, {}
-    if not n: raise SourceError(f"{path}: the file is empty; it should hold one crystal a line, as JSON with id, lattice, numbers and frac")
+            if not line.strip(): continue
+            empty = False
+            yield str(n), line, {}
+    if empty: raise SourceError(f"{path}: the file is empty; it should hold one crystal a line, as JSON with id, lattice, numbers and frac")
 
 # %% ../nbs/00_crystals.ipynb #086b0c9a
 ID_COLUMNS = ("material_id", "id", "mp_id", "cod_id", "icsd_id", "name")
@@ -405,8 +408,8 @@ def csv_entries(
     n = 0
     with opened(path) as f:
         rows = csv.DictReader(io.TextIOWrapper(f, "utf-8-sig", errors="replace", newline=""))
-        names = rows.fieldnames or []
-        if names and "cif" not in names: raise SourceError(f"{path}: no column named cif (there are {', '.join(n for n in names if n)}); rename the one that holds the CIF text")
+        names = ["cif"] if rows.fieldnames is None else rows.fieldnames
+        if "cif" not in names: raise SourceError(f"{path}: no column named cif among {', '.join(names)[:200]}; rename the one that holds the CIF text")
         key = next((k for k in ID_COLUMNS if k in names), None)
         for n, row in enumerate(rows, 1): yield row.get(key) or str(n), row["cif"] or "", scalars(row, ("cif", key))
     if not n: raise SourceError(f"{path}: the table has no rows; it should have a header with a column cif, and one crystal a row")
@@ -440,8 +443,10 @@ def entries_of(
     source,  # Path, list of paths, Structure or list of Structures
 )->tuple[Reader, Iterable[Entry], int|None]:  # How to read an entry, the entries, and how many if that is known
     "What there is to read."
+    if isinstance(source, str) and source == "prototypes": return read_structure, prototype_entries(), None
     if isinstance(source, IStructure): source = [source]
     if isinstance(source, (list, tuple)) and all(isinstance(s, (str, Path)) for s in source) and source: return read_cif, cif_entries([Path(s) for s in source]), len(source)
+    if not isinstance(source, (str, Path, list, tuple)): raise SourceError(f"a {type(source).__name__} is no source of crystals; give a path, prototypes, or a list of pymatgen structures")
     if not isinstance(source, (str, Path)): return read_structure, ((str(n), s, {}) for n, s in enumerate(source, 1)), len(source)
     path, name = Path(source).expanduser(), str(source).lower().removesuffix(".gz")
     if path.is_dir(): return read_cif, cif_entries(files := cif_files(path)), len(files)
@@ -567,6 +572,44 @@ def in_parallel(
             yield result
     finally: pool.shutdown(wait=False, cancel_futures=True)
 
+# %% ../nbs/00_crystals.ipynb #a5794c47
+PACKED_VERSION = 1
+
+def save_packed(
+    crystals:Crystals,
+    path:str|Path,  # Conventionally ending in .npz
+)->None:
+    "Write a set to one file, all or nothing."
+    path = Path(path)
+    arrays = {name: getattr(crystals, name) for name in ("ids", "lattice", "numbers", "frac", "offsets")}
+    arrays |= {f"property:{name}": values for name, values in crystals.properties.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as f:
+        try:
+            np.savez(f, version=PACKED_VERSION, **arrays)
+            f.close(); os.replace(f.name, path)
+        except BaseException:
+            f.close(); os.unlink(f.name)
+            raise
+
+# %% ../nbs/00_crystals.ipynb #9afe1e4a
+def load_packed(
+    path:str|Path,  # As `save_packed` wrote it
+)->Crystals:
+    "Read a packed set; a file that is none is a `SourceError`."
+    path = Path(path).expanduser()
+    if not path.exists(): raise SourceError(f"{path}: no such file; check the path")
+    try:
+        with np.load(path, allow_pickle=False) as f: arrays = {name: f[name] for name in f.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as e:
+        raise SourceError(f"{path}: not a packed set of crystals, or damaged; make it again with Crystals.save ({short(e)})") from None
+    version = arrays.pop("version", None)
+    if version is None or int(version) != PACKED_VERSION:
+        raise SourceError(f"{path}: packed set of version {version}, but this program reads version {PACKED_VERSION}; make it again with Crystals.save")
+    properties = {name.removeprefix("property:"): arrays.pop(name) for name in list(arrays) if name.startswith("property:")}
+    try: return Crystals(**arrays, properties=properties)
+    except TypeError: raise SourceError(f"{path}: a packed set lacks or has unknown arrays ({', '.join(arrays)}); make it again with Crystals.save") from None
+
 # %% ../nbs/00_crystals.ipynb #5717821f
 def unique(
     ids:np.ndarray,  # Names, `(crystals,)`
@@ -623,20 +666,30 @@ def gather(
     crystals.ids = unique(crystals.ids)
     return crystals, pd.DataFrame(refused, columns=["id", "reason"], dtype=str)
 
+# %% ../nbs/00_crystals.ipynb #5eba0229
+def prototype_entries()->Iterator[Entry]:
+    "The prototypes that pymatgen ships, with their Pearson symbol, Strukturbericht and mineral name as properties."
+    folder = Path(importlib.util.find_spec("pymatgen.analysis.prototypes").origin).parent  # importing the module would take seconds
+    with gzip.open(folder/"aflow_prototypes.json.gz") as f: library = json.load(f)
+    for entry in library:
+        structure, tags = Structure.from_dict(entry["snl"]), entry["tags"]
+        id = re.sub("[()]", "", structure.reduced_formula) + "-" + tags["aflow"]
+        yield id, structure, {k: v for k, v in tags.items() if k != "aflow" and v not in ("None", "")}
+
 # %% ../nbs/00_crystals.ipynb #67685f2d
 def read_crystals(
-    source,                  # See the table above: a path, `prototypes`, pymatgen structures, or a set
+    source,                  # A path, `prototypes`, pymatgen structures (see the table above), or a packed set
     limit:int|None=None,     # Read only so many entries
     workers:int|None=None,   # Processes; None: one a core
     progress:bool=True,      # Show a bar, if there is a terminal
 )->tuple[Crystals, pd.DataFrame]:  # The crystals; columns id and reason for those left out
     "Read crystals from any source; every entry read is in exactly one of the two results."
     if limit is not None and limit < 0: raise ValueError(f"limit is {limit}; give a number of crystals, or None for all")
-    if isinstance(source, str) and source == "prototypes": source = prototypes()
     if isinstance(source, (str, Path)) and str(source).lower().endswith(".npz"): source = load_packed(source)
     if isinstance(source, Crystals): return source[:limit], pd.DataFrame(columns=["id", "reason"], dtype=str)
-    read, entries, total = entries_of(source)
-    total = limit if total is None else min(total, limit or total)
+    try: read, entries, total = entries_of(source)
+    except OSError as e: raise SourceError(f"{str(source)[:80]}: cannot be read ({e.strerror}); check the path and its permissions") from None
+    total = min((n for n in (total, limit) if n is not None), default=None)
     return gather(read, itertools.islice(entries, limit), workers, progress, total)
 
 # %% ../nbs/00_crystals.ipynb #3f82b046
@@ -650,59 +703,12 @@ def from_structures(
     if len(ids) != len(structures): raise ValueError(f"{len(ids)} ids for {len(structures)} structures; give one each")
     return gather(read_structure, [(id, s, {}) for id, s in zip(ids, structures)], progress=False)
 
-# %% ../nbs/00_crystals.ipynb #a5794c47
-PACKED_VERSION = 1
-
-def save_packed(
-    crystals:Crystals,
-    path:str|Path,  # Conventionally ending in .npz
-)->None:
-    "Write a set to one file, all or nothing."
-    path = Path(path)
-    arrays = {name: getattr(crystals, name) for name in ("ids", "lattice", "numbers", "frac", "offsets")}
-    arrays |= {f"property:{name}": values for name, values in crystals.properties.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as f:
-        try:
-            np.savez(f, version=PACKED_VERSION, **arrays)
-            f.close(); os.replace(f.name, path)
-        except BaseException:
-            f.close(); os.unlink(f.name)
-            raise
-
-# %% ../nbs/00_crystals.ipynb #9afe1e4a
-def load_packed(
-    path:str|Path,  # As `save_packed` wrote it
-)->Crystals:
-    "Read a packed set; a file that is none is a `SourceError`."
-    path = Path(path).expanduser()
-    if not path.exists(): raise SourceError(f"{path}: no such file; check the path")
-    try:
-        with np.load(path, allow_pickle=False) as f: arrays = {name: f[name] for name in f.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as e:
-        raise SourceError(f"{path}: not a packed set of crystals, or damaged; make it again with Crystals.save ({short(e)})") from None
-    version = arrays.pop("version", None)
-    if version is None or int(version) != PACKED_VERSION:
-        raise SourceError(f"{path}: packed set of version {version}, but this program reads version {PACKED_VERSION}; make it again with Crystals.save")
-    properties = {name.removeprefix("property:"): arrays.pop(name) for name in list(arrays) if name.startswith("property:")}
-    try: return Crystals(**arrays, properties=properties)
-    except TypeError: raise SourceError(f"{path}: a packed set lacks or has unknown arrays ({', '.join(arrays)}); make it again with Crystals.save") from None
-
-# %% ../nbs/00_crystals.ipynb #5eba0229
-def prototype_entries()->Iterator[Entry]:
-    "The prototypes that pymatgen ships, as JSON-like rows."
-    folder = Path(importlib.util.find_spec("pymatgen.analysis.prototypes").origin).parent  # importing it would take seconds
-    with gzip.open(folder/"aflow_prototypes.json.gz") as f: library = json.load(f)
-    for entry in library:
-        structure = Structure.from_dict(entry["snl"])
-        formula = re.sub("[()]", "", structure.reduced_formula)
-        yield f"{formula}-{entry['tags']['aflow']}", structure, {k: v for k, v in entry["tags"].items() if k != "aflow" and v != "None"}
-
-_prototypes:list[Crystals] = []
+# %% ../nbs/00_crystals.ipynb #f32eced2
+_prototypes:list[Crystals] = []  # Read once a process
 
 def prototypes()->Crystals:
-    "The 288 AFLOW prototypes that pymatgen ships; read once a process."
-    if not _prototypes: _prototypes.append(gather(read_structure, prototype_entries(), progress=False)[0])
+    "The AFLOW prototypes that pymatgen ships, without californium."
+    if not _prototypes: _prototypes.append(read_crystals("prototypes", progress=False)[0])
     return _prototypes[0][:]
 
 # %% ../nbs/00_crystals.ipynb #a1ca8cbb
@@ -742,17 +748,18 @@ def min_side(
     "Some cell edge is shorter than the box: the released code for repeating cells."
     return np.linalg.norm(crystals.lattice, axis=2).min(1, initial=np.inf) < box
 
-# %% ../nbs/00_crystals.ipynb #5efd37c1
+# %% ../nbs/00_crystals.ipynb #3ba6ba4e
 def atoms_extent(
     crystals:Crystals,
     box:float=10.,  # Å
 )->np.ndarray:      # `(crystals,)`, bool
     "The atoms of the cell, their mean put at the centre, lie inside the box: the released code for single cells."
-    if not len(crystals): return np.zeros(0, bool)
-    owner, start = np.repeat(np.arange(len(crystals)), crystals.counts), crystals.offsets[:-1]
-    xyz = sum(crystals.frac[:, k, None] * crystals.lattice[owner, k] for k in range(3))
-    xyz -= (np.add.reduceat(xyz, start) / crystals.counts[:, None])[owner]
-    return np.maximum.reduceat(np.abs(xyz).max(1), start) < box / 2
+    inside, counts, start = np.ones(len(crystals), bool), crystals.counts, crystals.offsets[:-1]
+    for axis in range(3 if len(crystals) else 0):  # one at a time: three million atoms or more are in memory
+        x = sum(crystals.frac[:, k] * np.repeat(crystals.lattice[:, k, axis], counts) for k in range(3))
+        x -= np.repeat(np.add.reduceat(x, start) / counts, counts)
+        inside &= np.maximum.reduceat(np.abs(x), start) < box / 2
+    return inside
 
 # %% ../nbs/00_crystals.ipynb #7d102a8f
 FILTERS = {"max-side": max_side, "min-side": min_side, "atoms-extent": atoms_extent}
@@ -767,7 +774,7 @@ def keep(
     return FILTERS[filter](crystals, box)
 
 # %% ../nbs/00_crystals.ipynb #55f33b50
-def place(
+def hash_of(
     formula:str,  # Reduced formula
     seed:int=0,
 )->float:         # In [0, 1), unitless
@@ -785,6 +792,6 @@ def split(
     if abs(sum(fractions.values()) - 1) > 1e-6: raise ValueError(f"fractions {fractions} sum to {sum(fractions.values()):g}; they must sum to 1")
     formulas, which = np.unique(crystals.compositions(), return_inverse=True)
     ends = np.cumsum(list(fractions.values()))[:-1]
-    part = np.searchsorted(ends, [place(f, seed) for f in formulas.tolist()], side="right")
-    held = np.isin(formulas, [Composition(f).reduced_formula for f in exclude or ()])
+    part = np.searchsorted(ends, [hash_of(f, seed) for f in formulas.tolist()], side="right")
+    held = np.isin(formulas, [Composition(f).reduced_formula for f in (() if exclude is None else exclude)])
     return {name: ((part == k) & ~held | (held if name == "test" else False))[which] for k, name in enumerate(fractions)}
