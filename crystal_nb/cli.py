@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['MARK', 'TABLES', 'REMEDIES', 'app', 'SOURCE', 'DEVICE', 'explain', 'one_line', 'box_cif', 'file_names', 'clear',
            'made_folder', 'output_folder', 'pick_device', 'counted', 'nothing_left', 'show_version', 'crystal_nb',
-           'open_model', 'write_cifs', 'report', 'reconstruct', 'Settings', 'read_settings', 'without_prototypes',
-           'train', 'main']
+           'open_model', 'write_cifs', 'report', 'reconstruct', 'Settings', 'read_settings', 'train', 'main']
 
 # %% ../nbs/14_cli.ipynb #5494061f
 import os
@@ -28,7 +27,7 @@ def explain(
     error:BaseException, # Anything raised by a command
 )->str:                  # One line: the thing, what is wrong with it, the remedy
     "Say in one line what went wrong."
-    if isinstance(error, KeyboardInterrupt): line = "interrupted"
+    if isinstance(error, KeyboardInterrupt): line = "; ".join(["interrupted", *filter(None, error.args)])
     elif isinstance(error, OSError) and error.strerror:
         line = f"{error.filename or 'file'}: {error.strerror.lower()}; check the path, its permissions and the space left, or give another --out"
     elif isinstance(error, MemoryError) or "out of memory" in str(error).lower():
@@ -151,13 +150,13 @@ def counted(
 def nothing_left(
     source:str, # What was read
     skipped,    # Data frame `id, reason`
-    where:Path, # File in which the skipped are listed
+    out:Path,   # Folder in which skipped.csv lists them
 )->ValueError:
     "The error for a source of which nothing could be used."
     if not len(skipped): return ValueError(f"{source}: holds no crystals; give a source that does")
     commonest = skipped.reason.str.split(":").str[0].mode()[0]
     remedy = next((r for reason, r in REMEDIES.items() if commonest.startswith(reason)), "see the reasons")
-    return ValueError(f"{source}: none of {len(skipped):,} crystals could be used ({counted(skipped)}); {remedy}; listed in {where}")
+    return ValueError(f"{source}: no crystal could be used ({counted(skipped)}); {remedy}; listed in {out/'skipped.csv'}")
 
 # %% ../nbs/14_cli.ipynb #36642c11
 app = typer.Typer(name="crystal_nb", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -200,7 +199,8 @@ def report(
     evaluation,    # An `Evaluation`
     table,         # Its `table1`
     skipped,       # Data frame `id, reason`
-    how:str,       # What was done, for the last lines
+    how:str,       # What was done
+    seconds:float, # How long it took, in s
     out:Path,      # Where the files are
 ):
     "Print Table 1, what was skipped and why, and where the files are."
@@ -214,6 +214,7 @@ def report(
     n, exact = len(evaluation.crystals), int(evaluation.crystals.exact.sum())
     say(f"{n + len(skipped):,} crystals read, {n:,} reconstructed ({how}), {exact:,} exact: every atom, every element, every position within 0.1 Å.")
     say(f"{len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else "."))
+    say(f"Took {seconds:.0f} s.")
     say(f"Written to {out}: {', '.join(TABLES)}, and {n:,} CIF files under {out/'cif'}.")
 
 # %% ../nbs/14_cli.ipynb #2457de47
@@ -245,10 +246,9 @@ def reconstruct(
             table = table1(r.evaluation)
             r.evaluation.write(part, table)
             write_cifs(part/"cif", r.ids, r.found, r.evaluation.box)
-    if not r or not r.ids: raise nothing_left(source, skipped, out/"skipped.csv")
-    seconds = time.perf_counter() - start
-    fitted = "atoms fitted to the code" if autoencoder.can_refine and not no_refine else "network alone"
-    report(r.evaluation, table, skipped, f"{fitted}, {seconds:.0f} s on {device}", out)
+    if not r or not r.ids: raise nothing_left(source, skipped, out)
+    how = "atoms fitted to the code" if autoencoder.can_refine and not no_refine else "network alone"
+    report(r.evaluation, table, skipped, f"{how}, on {device}", time.perf_counter() - start, out)
 
 # %% ../nbs/14_cli.ipynb #93e4e1c7
 class Settings(TyperCommand):
@@ -269,17 +269,6 @@ def read_settings(
         if not re.match(r"\w+=.", x): raise ValueError(f"--set {x!r} is not key=value; write for example --set steps=2000")
     return dict(x.split("=", 1) for x in texts)
 
-def without_prototypes(
-    crystals,   # A packed set
-    source:str, # What was read
-):              # The crystals to train on; and a line that says what was done
-    "Take out the compositions of the built-in prototypes."
-    import numpy as np
-    from crystal_nb.crystals import prototypes
-    if source == "prototypes": return crystals, "Training on the prototypes themselves: reconstruct prototypes will say nothing about crystals this model has not seen."
-    known = np.isin(crystals.compositions(), prototypes().compositions())
-    return crystals[~known], f"{known.sum():,} crystals with a composition of a prototype left out."
-
 # %% ../nbs/14_cli.ipynb #a3128175
 @app.command(cls=Settings, help="Train the networks on your crystals; use the result with: crystal_nb reconstruct ... --model DIR\n\n"
     "Writes into DIR: model.safetensors, config.json, README.md, history.csv, checkpoints and skipped.csv. Compositions of the built-in prototypes are left out of training.")
@@ -298,11 +287,11 @@ def train(
     config = with_settings(PRESETS[preset], read_settings(settings or []))
     with made_folder(out):
         crystals, skipped = read_crystals(source, progress=sys.stderr.isatty())
-        if not len(crystals): raise nothing_left(source, skipped, "no file")
-        crystals, note = without_prototypes(crystals, source)
-        print(f"{len(crystals) + len(skipped):,} crystals, {len(skipped):,} skipped" + (f": {counted(skipped)}. " if len(skipped) else ". ") + note, flush=True)
-        *_, history = fit(crystals, config, out, resume=resume)
         write_csv(skipped, out/"skipped.csv")
+        if not len(crystals): raise nothing_left(source, skipped, out)
+        print(f"{len(crystals) + len(skipped):,} crystals read, {len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else "."), flush=True)
+        try: *_, history = fit(crystals, config, out, resume=resume)
+        except KeyboardInterrupt: raise KeyboardInterrupt(f"go on with the same command and --resume, from {out/'last.pt'}" if (out/"last.pt").exists() else "") from None
     last = history.iloc[-1]
     print(f"{last.crystals / last.seconds:.0f} crystals/s over {int(last.step):,} steps.\nModel written to {out}; use it with: crystal_nb reconstruct SOURCE --out DIR --model {out}")
 
@@ -324,4 +313,4 @@ def main(
 
 # %% ../nbs/14_cli.ipynb #4cbc2e25
 #| eval: false
-if __name__ == "__main__": main()
+if __name__ == "__main__" and "ipykernel" not in sys.modules: main()
