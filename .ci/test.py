@@ -23,7 +23,9 @@ def notebook(path):
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, signal.SIGKILL); said, _ = p.communicate()
         return [f"stopped after {SECONDS} s", *said.splitlines()[-40:]]
-    return [] if p.returncode == 0 and "Success." in said else said.splitlines()[-80:] or [f"exit code {p.returncode}"]
+    if p.returncode == 0 and "Success." in said: return []
+    lines = said.splitlines() or [f"exit code {p.returncode}"]
+    return lines if len(lines) < 80 else lines[:40] + ["..."] + lines[-40:]
 
 
 def files():
