@@ -74,12 +74,13 @@ def species(
     n, step = grid.voxels, grid.step
     f = grid.to_index(xyz.detach())
     near = (Z > 0) & ((f > -.5 - radius/step) & (f < n - .5 + radius/step)).all(-1)
-    b, z, f = near.nonzero()[:, 0], Z[near].long(), f[near]
+    b, f, q = near.nonzero()[:, 0], f[near], Z[near].long()
     voxel = f.round().long()[:, None] + stencil(radius/step).to(f.device)
     d2 = ((voxel - f[:, None])**2).sum(-1) * step**2
     atom, o = ((d2 <= radius**2) & ((voxel >= 0) & (voxel < n)).all(-1)).nonzero(as_tuple=True)
-    at = torch.cat([b[atom, None], voxel[atom, o]], 1) @ torch.tensor([n**3, n**2, n, 1], device=f.device)
-    key = (d2[atom, o] * 2**16).round().long() * 128 + z[atom]
+    x, y, z = voxel[atom, o].unbind(1)
+    at = ((b[atom]*n + x)*n + y)*n + z
+    key = (d2[atom, o] * 2**16).round().long() * 128 + q[atom]
     best = key.new_full((len(Z) * n**3,), 2**62).scatter_reduce_(0, at, key, "amin")  # 2**62 ends in seven zero bits: background
     return (best % 128).to(torch.uint8).view(-1, n, n, n)
 
