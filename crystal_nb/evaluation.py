@@ -325,7 +325,7 @@ def digits(
     if np.isnan(x): return "–"
     if np.isinf(x): return "∞"
     if percent: return f"{x:.1f}".removesuffix(".0")
-    return "0" if x == 0 else f"{x:.1e}" if abs(x) < 1e-3 else f"{x:.3f}" if abs(x) < 1 else f"{x:.2f}"
+    return "0" if x == 0 else "<1e-4" if x < 1e-4 else f"{x:.1e}" if x < 1e-3 else f"{x:.3f}" if abs(x) < 1 else f"{x:.2f}"
 
 def table_cells(
     r,             # A row of `table1`
