@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MARK', 'TABLES', 'REMEDIES', 'app', 'SOURCE', 'DEVICE', 'explain', 'one_line', 'box_cif', 'file_names', 'clear',
-           'made_folder', 'output_folder', 'pick_device', 'counted', 'nothing_left', 'show_version', 'crystal_nb',
+           'made_folder', 'staged', 'pick_device', 'counted', 'nothing_left', 'show_version', 'crystal_nb',
            'open_model', 'write_cifs', 'report', 'reconstruct', 'Settings', 'read_settings', 'train', 'main']
 
 # %% ../nbs/14_cli.ipynb #5494061f
@@ -110,11 +110,11 @@ def made_folder(
             if p.is_dir() and not any(p.iterdir()): p.rmdir()
 
 @contextmanager
-def output_folder(
-    out:Path,  # Where the files are to be in the end
+def staged(
+    out:Path,  # A folder: where the files are to be in the end
 ):             # Gives a hidden folder inside it, whose files are moved into `out` when the block ends well
     "Collect files, then put them in place together."
-    with made_folder(out), tempfile.TemporaryDirectory(prefix=".crystal_nb-", dir=out) as part:
+    with tempfile.TemporaryDirectory(prefix=".crystal_nb-", dir=out) as part:
         yield Path(part)
         clear(out)
         for path in sorted((p for p in Path(part).rglob("*") if p.is_file()), key=lambda p: p.name == "table1.csv"):
@@ -206,16 +206,16 @@ def report(
     "Print Table 1, what was skipped and why, and where the files are."
     from rich.console import Console
     from crystal_nb.evaluation import rich_table1
-    console = Console(width=max(80, shutil.get_terminal_size().columns))
-    say = lambda text: console.print(text, soft_wrap=True, highlight=False, markup=False)
-    console.print("Table 1: the paper (Hoffmann et al. 2019) and ours", style="bold")
+    console = Console(width=max(80, shutil.get_terminal_size().columns), force_jupyter=False)
+    say = lambda text, style=None: console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
+    say("Table 1: the paper (Hoffmann et al. 2019) and ours", "bold")
     for t in rich_table1(table): console.print(t)
     say("P→T: from each predicted atom to the nearest true one. T→P: from each true atom to the nearest predicted one.")
     n, exact = len(evaluation.crystals), int(evaluation.crystals.exact.sum())
     say(f"{n + len(skipped):,} crystals read, {n:,} reconstructed ({how}), {exact:,} exact: every atom, every element, every position within 0.1 Å.")
     say(f"{len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else "."))
     say(f"Took {seconds:.0f} s.")
-    say(f"Written to {out}: {', '.join(TABLES)}, and {n:,} CIF files under {out/'cif'}.")
+    say(f"Written to {out}: {', '.join(TABLES)}, and {n:,} CIF file{'s' if n > 1 else ''} under {out/'cif'}.")
 
 # %% ../nbs/14_cli.ipynb #2457de47
 @app.command(help="Encode crystals, decode them again, and compare: the paper's Table 1 for your crystals.\n\n"
@@ -236,16 +236,17 @@ def reconstruct(
     import pandas as pd
     from crystal_nb.crystals import read_crystals
     from crystal_nb.evaluation import table1, write_csv
-    with output_folder(out) as part:
+    with made_folder(out):
         autoencoder = open_model(model, device)
         crystals, skipped = read_crystals(source, limit=limit, progress=progress)
         r = autoencoder.reconstruct(crystals, seed=seed, refine=not no_refine, progress=progress) if len(crystals) else None
         if r: skipped = pd.concat([skipped, r.skipped], ignore_index=True)
-        write_csv(skipped[["id", "reason"]], part/"skipped.csv")
-        if r and r.ids:
-            table = table1(r.evaluation)
-            r.evaluation.write(part, table)
-            write_cifs(part/"cif", r.ids, r.found, r.evaluation.box)
+        with staged(out) as part:
+            write_csv(skipped[["id", "reason"]], part/"skipped.csv")
+            if r and r.ids:
+                table = table1(r.evaluation)
+                r.evaluation.write(part, table)
+                write_cifs(part/"cif", r.ids, r.found, r.evaluation.box)
     if not r or not r.ids: raise nothing_left(source, skipped, out)
     how = "atoms fitted to the code" if autoencoder.can_refine and not no_refine else "network alone"
     report(r.evaluation, table, skipped, f"{how}, on {device}", time.perf_counter() - start, out)
