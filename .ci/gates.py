@@ -125,6 +125,7 @@ def hygiene():
                 if any("widget" in k for k in o.get("data", {})): say("a widget in the saved output", i)
             if kind != "code": continue
             f, lines = flags(source), source.count("\n") + 1
+            if "cuda" in f and "is_available" not in source: say("a cuda cell fails under Run All where there is no GPU; begin it with: if torch.cuda.is_available():", i)
             if f & {"export", "exports"} and lines > 60: say(f"an exported cell of {lines} lines", i)
             if f & {"export", "exports"} and re.search(r"^from \S+ import \*|^\s*(from|import) (fastcore|nbdev)\b", source, re.M): say("an exported cell may not star-import, nor import fastcore or nbdev", i)
             if not f & {"export", "exports", "eval"} and mixed(source): say("imports and other code in one cell; give the imports their own", i)
