@@ -28,7 +28,6 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -447,7 +446,7 @@ def entries_of(
     source,  # Path, list of paths, Structure or list of Structures
 )->tuple[Reader, Iterable[Entry], int|None]:  # How to read an entry, the entries, and how many if that is known
     "What there is to read."
-    if isinstance(source, str) and source == "prototypes": return read_structure, prototype_entries(), None
+    if source == "prototypes" or source == Path("prototypes") and not source.exists(): return read_structure, prototype_entries(), None
     if isinstance(source, IStructure): source = [source]
     if isinstance(source, (list, tuple)) and all(isinstance(s, (str, Path)) for s in source) and source: return read_cif, cif_entries([Path(s) for s in source]), len(source)
     if not isinstance(source, (str, Path, list, tuple)): raise SourceError(f"a {type(source).__name__} is no source of crystals; give a path, prototypes, or a list of pymatgen structures")
@@ -539,8 +538,8 @@ def joined(
     results:Iterable[Result],
 )->Result:
     "Several results as one."
-    crystals, refused = zip(*results) or ((), ())
-    return concat(crystals), [r for part in refused for r in part]
+    results = list(results)
+    return concat([crystals for crystals, _ in results]), [r for _, refused in results for r in refused]
 
 def carefully(
     work:Callable[[list[Entry]], Result],  # What to do with a chunk
@@ -588,13 +587,11 @@ def save_packed(
     arrays = {name: getattr(crystals, name) for name in ("ids", "lattice", "numbers", "frac", "offsets")}
     arrays |= {f"property:{name}": values for name, values in crystals.properties.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as f:
-        try:
-            np.savez(f, version=PACKED_VERSION, **arrays)
-            f.close(); os.replace(f.name, path)
-        except BaseException:
-            f.close(); os.unlink(f.name)
-            raise
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as f: np.savez(f, version=PACKED_VERSION, **arrays)
+        part.replace(path)
+    finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/00_crystals.ipynb #9afe1e4a
 def load_packed(
