@@ -5,6 +5,7 @@ nothing outside of the Python environment: nbdev processes the notebooks and sma
 the repository.
 """
 import json, os, re, shutil, subprocess, sys, tempfile
+from configparser import ConfigParser
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -74,12 +75,16 @@ def rename(proc):
     for p in proc.rglob("*.ipynb"):
         m = re.search(r"^output-file:\s*(\S+)\.html", front(json.loads(p.read_text(encoding="utf-8"))), re.M)
         if m and m[1] != p.stem: new[p.name] = m[1] + ".ipynb"; p.rename(p.with_name(new[p.name]))
+    ini = ConfigParser(delimiters=["="], interpolation=None); ini.read(ROOT/"settings.ini", encoding="utf-8")
+    home = ini["DEFAULT"]["doc_host"] + ini["DEFAULT"]["doc_baseurl"] + "/"
     follow = lambda s: re.sub(r"[\w.-]+\.ipynb", lambda m: new.get(m[0], m[0]), s)
+    # nbdev links `names` to where the site will be published; within the site the links are relative, and a method is found at its class
+    near = lambda s, up: re.sub(rf"{re.escape(home)}([\w/.-]+\.html)(#\w+)?[\w.]*", lambda m: up + m[1] + (m[2] or ""), s)
     for p in proc.rglob("*.ipynb"):
         nb = json.loads(p.read_text(encoding="utf-8"))
         nb["metadata"].pop("widgets", None)
         for c in nb["cells"]:
-            if c["cell_type"] == "markdown": c["source"] = follow("".join(c["source"]))
+            if c["cell_type"] == "markdown": c["source"] = near(follow("".join(c["source"])), "../"*(len(p.relative_to(proc).parts) - 1))
             if c["cell_type"] == "raw": c["source"] = re.sub(r"^output-file:.*\n", "", "".join(c["source"]), flags=re.M)
         p.write_text(json.dumps(nb), encoding="utf-8")
     for p in proc.glob("*.yml"): p.write_text(follow(p.read_text(encoding="utf-8")), encoding="utf-8")
