@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MARK', 'TABLES', 'REMEDIES', 'app', 'SOURCE', 'DEVICE', 'explain', 'one_line', 'box_cif', 'file_names', 'clear',
-           'made_folder', 'staged', 'pick_device', 'counted', 'nothing_left', 'show_version', 'crystal_nb',
-           'open_model', 'write_cifs', 'report', 'reconstruct', 'Settings', 'read_settings', 'train', 'main']
+           'made_folder', 'staged', 'pick_device', 'counted', 'nothing_left', 'show_version', 'start', 'open_model',
+           'write_cifs', 'report', 'reconstruct', 'Settings', 'read_settings', 'train', 'main']
 
 # %% ../nbs/14_cli.ipynb #5494061f
 import os
@@ -166,7 +166,7 @@ def show_version(wanted:bool):
     if wanted: print(f"crystal_nb {__version__}"); raise typer.Exit()
 
 @app.callback()
-def crystal_nb(version:Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")]=False):
+def start(version:Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")]=False):
     "Crystals into 300 numbers and back."
 
 # %% ../nbs/14_cli.ipynb #20753df4
