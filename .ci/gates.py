@@ -114,6 +114,7 @@ def hygiene():
         if words < 8*len(code): say(f"{words} words of prose for {len(code)} code cells")
         size = len(json.dumps([o for c in cs for o in c[3]])); most = MAX.get(name.parts[0], 200_000)
         if size > most: say(f"{size//1000} KB of saved outputs, at most {most//1000} KB are good for a reader")
+        exp = next((m[1] for _, _, s, _ in cs if (m := re.search(r"^#\|\s*default_exp\s+(\S+)", s, re.M))), None)
         for i, kind, source, outputs in cs:
             if PATHS.search(source): say("an absolute path in the source", i)
             for text in texts(outputs):
@@ -128,9 +129,8 @@ def hygiene():
             if "cuda" in f and "is_available" not in source: say("a cuda cell fails under Run All where there is no GPU; begin it with: if torch.cuda.is_available():", i)
             if f & {"export", "exports"} and lines > 60: say(f"an exported cell of {lines} lines", i)
             if f & {"export", "exports"} and re.search(r"^from \S+ import \*|^\s*(from|import) (fastcore|nbdev)\b", source, re.M): say("an exported cell may not star-import, nor import fastcore or nbdev", i)
-            if not f & {"export", "exports", "eval"} and mixed(source): say("imports and other code in one cell; give the imports their own", i)
+            if exp and not f & {"export", "exports", "eval"} and mixed(source): say("imports and other code in one cell; give the imports their own", i)
         number = re.match(r"\d+[a-z]?", path.name)
-        exp = next((m[1] for _, _, s, _ in cs if (m := re.search(r"^#\|\s*default_exp\s+(\S+)", s, re.M))), None)
         if exp: seen[exp] = number[0] if number else ""
     for path in notebooks():  # a notebook builds on earlier ones only
         number = re.match(r"\d+[a-z]?", path.name)
@@ -156,10 +156,13 @@ def docments():
     for path in sorted(LIB.glob("*.py")):
         if path.name.startswith("_"): continue
         text = path.read_text(encoding="utf-8"); lines = text.splitlines()
-        for node in ast.parse(text).body:
+        tree = ast.parse(text).body
+        own = {n.name: {f.name for f in n.body if isinstance(f, ast.FunctionDef)} for n in tree if isinstance(n, ast.ClassDef)}
+        for node in tree:
             inner = [n for n in node.body if isinstance(n, ast.FunctionDef)] if isinstance(node, ast.ClassDef) else []
             for f in [node] * isinstance(node, ast.FunctionDef) + inner:
                 if node.name.startswith("_") or (f.name.startswith("_") and f.name != "__init__"): continue
+                if f is not node and any(f.name in own.get(ast.unparse(b), ()) for b in node.bases): continue  # said in the class it refines
                 name = f"{path.name}: {node.name + '.' if f is not node else ''}{f.name}"
                 args = [a for a in f.args.posonlyargs + f.args.args + f.args.kwonlyargs if a.annotation and ARRAYS.search(ast.unparse(a.annotation))]
                 bare = [a.arg for a in args if "#" not in lines[a.end_lineno - 1]]
