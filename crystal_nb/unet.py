@@ -291,7 +291,7 @@ class AttentionUNet(nn.Module):
         x:Tensor, # What the stem made of the density, `(batch, 8 or 1, m, m, m)`
     )->Tensor:    # `(batch, width, m, m, m)`
         "Down the levels, keeping a skip at each, and up again."
-        x, skips = self.enter(x.contiguous(memory_format=torch.channels_last_3d)), []
+        x, skips = self.enter(x).contiguous(memory_format=torch.channels_last_3d), [] # one channel alone has no layout to hand on
         for level, block in enumerate(self.blocks):
             if level: x = self.down[level - 1](x)
             skips.append(x := self.run(block, x))
