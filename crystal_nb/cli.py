@@ -244,7 +244,7 @@ def reconstruct(
         with staged(out) as part:
             write_csv(skipped[["id", "reason"]], part/"skipped.csv")
             if r and r.ids:
-                table = table1(r.evaluation)
+                table = table1(r.evaluation, network=None if r.network is r.evaluation else r.network)
                 r.evaluation.write(part, table)
                 write_cifs(part/"cif", r.ids, r.found, r.evaluation.box)
     if not r or not r.ids: raise nothing_left(source, skipped, out)

@@ -303,7 +303,8 @@ def table1(
     evaluation,           # An `Evaluation`
     replicates:int=1000,  # Of the bootstrap
     seed:int=0,           # Of the bootstrap
-)->pd.DataFrame:          # `section, row, paper, ours, low, high, n`: distances in Å, shares in percent
+    network=None,         # The `Evaluation` of the network alone, before the fit, for a column of its own
+)->pd.DataFrame:          # `section, row, paper, [network,] ours, low, high, n`: distances in Å, shares in percent
     "The rows of the paper's Table 1 and what its text gives in words, the paper's column beside ours."
     atoms, crystals, rows = evaluation.atoms, evaluation.crystals, []
     n, paper = len(crystals), PAPER[evaluation.representation]
@@ -316,7 +317,9 @@ def table1(
     ends, n_trials = bootstrap_ci(hits, trials, replicates, seed=seed), trials.sum(1)
     ours = np.where(n_trials > 0, hits.sum(1) / np.maximum(n_trials, 1), np.nan)
     rows += [(*name, paper.get(name), *values, int(k)) for name, *values, k in zip(shares, 100 * ours, *100 * ends, n_trials)]
-    return pd.DataFrame(rows, columns=["section", "row", "paper", "ours", "low", "high", "n"]).astype(dict(paper=float))
+    table = pd.DataFrame(rows, columns=["section", "row", "paper", "ours", "low", "high", "n"]).astype(dict(paper=float))
+    if network is not None: table.insert(3, "network", table1(network, 1).ours)
+    return table
 
 # %% ../nbs/09_evaluation.ipynb #252df69d
 def digits(
@@ -332,10 +335,10 @@ def digits(
 def table_cells(
     r,             # A row of `table1`
     percent=False, # Is it in percent? Else in Å
-)->tuple:          # The paper's number, ours, the interval
+)->tuple:          # The paper's number, the network's if the table has it, ours, the interval
     "One row of Table 1 as text."
     low, high = digits(r.low, percent), digits(r.high, percent)
-    return digits(r.paper, percent), digits(r.ours, percent), low if low == high else f"{low}–{high}"
+    return *(digits(x, percent) for x in (r.paper, *([r.network] if hasattr(r, "network") else []), r.ours)), low if low == high else f"{low}–{high}"
 
 def rich_table1(
     table:pd.DataFrame,  # From `table1`
@@ -347,10 +350,12 @@ def rich_table1(
         t = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for i, c in enumerate(columns): t.add_column(c, justify="left" if i == 0 else "right", no_wrap=True)
         return t
-    places = make("\npercentile", "P→T (Å)\npaper", "\nours", "\n95 % CI", "T→P (Å)\npaper", "\nours", "\n95 % CI")
+    names = ["paper", "network", "with fit", "95 % CI"] if "network" in table else ["paper", "ours", "95 % CI"]
+    narrow = slice(None, 3 if "network" in table else None)  # three numbers and no interval, or two and their interval: that fits 80 columns
+    places = make("\npercentile", *(f"{d if i == 0 else ''}\n{c}" for d in ("P→T (Å)", "T→P (Å)") for i, c in enumerate(names[narrow])))
     sections = dict(list(table.groupby("section", sort=False)))
-    for p, t in zip(*(sections.pop(s).itertuples() for s in ("P->T (Å)", "T->P (Å)"))): places.add_row(p.row, *table_cells(p), *table_cells(t))
-    shares = make("percent", "paper", "ours", "95 % CI", "of")
+    for p, t in zip(*(sections.pop(s).itertuples() for s in ("P->T (Å)", "T->P (Å)"))): places.add_row(p.row, *table_cells(p)[narrow], *table_cells(t)[narrow])
+    shares = make("percent", *names, "of")
     for name, rows in sections.items():
         shares.add_row(name.removesuffix(" (%)").replace("|dZ|", "difference in Z"), style="italic")
         for r in rows.itertuples(): shares.add_row("  " + r.row, *table_cells(r, True), f"{r.n:,}")
