@@ -440,6 +440,7 @@ def atomic(path:Path):
     try:
         yield part
         with open(part, "rb+") as f: os.fsync(f.fileno())
+        os.chmod(part, 0o644)  # safetensors writes for the owner only
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
