@@ -11,8 +11,8 @@ __all__ = ['REASONS', 'UNREADABLE', 'PARTIAL', 'NO_ATOMS', 'BEYOND_94', 'TOO_CLO
            'cif_blocks', 'scalars', 'read_json', 'opened', 'json_entries', 'csv_entries', 'cif_entries', 'cif_files',
            'entries_of', 'short', 'read_chunk', 'Overdue', 'ring', 'start_worker', 'time_limit', 'start_pool', 'send',
            'joined', 'carefully', 'in_parallel', 'save_packed', 'load_packed', 'unique', 'chunked', 'results_of',
-           'gather', 'prototype_entries', 'read_crystals', 'from_structures', 'prototypes', 'reduced', 'compositions',
-           'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split']
+           'gather', 'prototype_entries', 'read_crystals', 'from_structures', 'prototypes', 'element_colors', 'reduced',
+           'compositions', 'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split']
 
 # %% ../nbs/00_crystals.ipynb #276746a1
 import csv
@@ -711,6 +711,13 @@ def prototypes()->Crystals:
     "The AFLOW prototypes that pymatgen ships, without californium."
     if not _prototypes: _prototypes.append(read_crystals("prototypes", progress=False)[0])
     return _prototypes[0][:]
+
+# %% ../nbs/00_crystals.ipynb #3246c9bd
+@lru_cache
+def element_colors()->np.ndarray:  # `(95, 3)`, red, green, blue in 0..1; the row is the atomic number, row 0 is black
+    "Colours of the elements in the Jmol viewer."
+    from pymatgen.vis.structure_vtk import EL_COLORS
+    return np.array([[0, 0, 0]] + [EL_COLORS["Jmol"][Element.from_Z(z).symbol] for z in range(1, MAX_Z + 1)]) / 255
 
 # %% ../nbs/00_crystals.ipynb #a1ca8cbb
 @lru_cache(maxsize=2**18)

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['SAMPLERS', 'Samples', 'inside', 'make_generator', 'random_rotations', 'into_cell', 'padded', 'unit_cell_samples',
-           'fits', 'expand', 'translations', 'repeating_samples', 'element_colors', 'draw_atoms']
+           'fits', 'expand', 'translations', 'repeating_samples', 'draw_atoms']
 
 # %% ../nbs/01_samples.ipynb #f88c24f3
 from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from .crystals import element_colors
 
 # %% ../nbs/01_samples.ipynb #467f206a
 class Samples(NamedTuple):
@@ -174,13 +175,6 @@ def repeating_samples(
 
 # %% ../nbs/01_samples.ipynb #a81b779f
 SAMPLERS = {"unit-cell": unit_cell_samples, "repeating": repeating_samples}
-
-# %% ../nbs/01_samples.ipynb #635756d5
-def element_colors()->np.ndarray:  # `(95, 3)`, red, green, blue in 0..1; the row is the atomic number, row 0 is black
-    "Colours of the elements in the Jmol viewer."
-    from pymatgen.core import Element
-    from pymatgen.vis.structure_vtk import EL_COLORS
-    return np.array([[0, 0, 0]] + [EL_COLORS["Jmol"][Element.from_Z(z).symbol] for z in range(1, 95)]) / 255
 
 # %% ../nbs/01_samples.ipynb #99c29d35
 def draw_atoms(

@@ -11,7 +11,7 @@ import itertools
 import math
 import torch
 from torch import Tensor
-from .samples import element_colors
+from .crystals import element_colors
 
 # %% ../nbs/02_voxels.ipynb #eb39a2f7
 @dataclass(frozen=True)
