@@ -140,7 +140,8 @@ class DensePrediction(Prediction):
     ): self.logits = logits
 
     @property
-    def occupancy(self)->Tensor: return self.logits[:, 1:].logsumexp(1) - self.logits[:, 0]
+    def occupancy(self)->Tensor: # `(batch, n, n, n)`
+        return self.logits[:, 1:].logsumexp(1) - self.logits[:, 0]
 
     def species(self, voxels:tuple)->Tensor:
         b, i, j, k = voxels
@@ -151,7 +152,9 @@ class DensePrediction(Prediction):
 # %% ../nbs/04_unet.ipynb #3d2d537b
 def log_odds(p:float)->float: return math.log(p) - math.log1p(-p) # of a probability
 
-def full_precision(x:Tensor):
+def full_precision(
+    x:Tensor, # Any tensor on the device, any shape
+):            # A context manager
     "A context without autocast for the device of `x`: logits near the decision need more than bfloat16's three digits."
     kind = x.device.type
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
@@ -197,12 +200,21 @@ class FactorisedHead(nn.Module):
         self.local = nn.Linear(channels, block*channels)
         self.name = nn.Sequential(nn.Linear(channels + 1, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, classes - 1))
 
-    def forward(self, feature:Tensor, density:Tensor)->"FactorisedPrediction":
+    def forward(
+        self,
+        feature:Tensor, # Features of the last level, `(batch, channels, m, m, m)`, m = n or n/2
+        density:Tensor, # Density over `scale`, `(batch, 1, n, n, n)`
+    )->"FactorisedPrediction":
         logits = self.occupancy(feature.float())
         return FactorisedPrediction((depth_to_space(logits) if self.block == 8 else logits)[:, 0], feature, density, self)
 
-    def species(self, feature:Tensor, density:Tensor, voxels:tuple)->Tensor:
-        "Logits over elements at `voxels`, which index the fine grid; shapes as in `Prediction.species`."
+    def species(
+        self,
+        feature:Tensor, # Features of the last level, `(batch, channels, m, m, m)`
+        density:Tensor, # Density over `scale`, `(batch, 1, n, n, n)`
+        voxels:tuple,   # Indices of K voxels of the fine grid, as in `Prediction.species`
+    )->Tensor:          # `(K, classes - 1)`
+        "Logits over elements at `voxels`, given that they are occupied."
         b, i, j, k = voxels
         m, n, f = feature.shape[-1], density.shape[-1], 2 if self.block == 8 else 1
         with full_precision(feature):
@@ -246,7 +258,11 @@ def check_network(width:int, depth:int, stem:str, head:str):
     if head not in HEADS: raise ValueError(f"unknown head {head!r}; use one of {', '.join(HEADS)}")
 
 # %% ../nbs/04_unet.ipynb #55961330
-def check_field(M:Tensor, depth:int, stem:str):
+def check_field(
+    M:Tensor,    # What should be a density, `(batch, 1, n, n, n)`
+    depth:int,   # Levels of the network
+    stem:str,    # One of `STEMS`
+):
     "Refuse a field that the network cannot take, by name rather than by a shape deep inside."
     if M.ndim != 5 or M.shape[1] != 1 or len(set(M.shape[2:])) > 1: raise ValueError(f"a density is (batch, 1, n, n, n), not {tuple(M.shape)}")
     n = M.shape[-1]
@@ -298,7 +314,11 @@ class AttentionUNet(nn.Module):
         for up, skip in zip(reversed(self.up), skips[-2::-1]): x = self.run(up, x, skip)
         return F.silu(self.leave(x))
 
-    def run(self, module:nn.Module, *x:Tensor)->Tensor:
+    def run(
+        self,
+        module:nn.Module, # A part of this network
+        *x:Tensor,        # Its inputs, `(batch, channels, n, n, n)`
+    )->Tensor:            # Its output, `(batch, channels, n, n, n)`
         "Call `module`; if memory is short, keep only its input and call it again on the way back."
         if not (self.checkpoint and self.training and torch.is_grad_enabled()): return module(*x)
         return recompute(module, *x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(module)))
