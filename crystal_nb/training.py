@@ -34,9 +34,8 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -613,8 +612,7 @@ def make_accelerator(
 )->Accelerator:
     "The device and the processes of a run."
     AcceleratorState._reset_state(reset_partial_state=int(os.environ.get("WORLD_SIZE", 1)) == 1)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if config.precision == "bf16" else "no",
-                              kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])  # batch norm is synchronised where it happens
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if config.precision == "bf16" else "no")
     if device and accelerator.device.type != torch.device(device).type: raise ValueError(f"device {device} asked for, but this machine offers {accelerator.device}")
     pieces = accelerator.num_processes * config.accumulate
     if config.batch % pieces: raise ValueError(f"batch = {config.batch} cannot be cut into {accelerator.num_processes} processes x accumulate = {config.accumulate}; use a multiple of {pieces}")
@@ -722,8 +720,7 @@ def begin(
     vae, unet = build(config)
     if config.vae == "spectral" and not resume:
         say(f"fitting {config.latents} components to {config.fit_samples:,} samples")
-        vae = fit_code(train, config).to(accelerator.device)
-        broadcast(list(vae.buffers()))  # other processors round differently
+        vae = fit_code(train, config)
     run = Run(vae, unet, config, data, accelerator.device)
     if resume: run.load_state_dict(state)
     elif accelerator.is_main_process: save_checkpoint(last, run)
@@ -803,13 +800,13 @@ def plot_history(
 ):
     "Objective, per-voxel squared error with its percentile bands (figure 3A), and voxels found and named, over the crystals seen."
     import matplotlib.pyplot as plt
-    if axes is None: _, axes = plt.subplots(1, 3, figsize=(9, 2.6), layout="constrained")
+    if axes is None: _, axes = plt.subplots(1, 3, figsize=(9, 2.6), dpi=80, layout="constrained")
     h, x = history, history.crystals
     axes[0].plot(x, h.loss, label="training"); axes[0].plot(x, h.val_loss, label="held out")
     axes[0].set(yscale="log", ylabel="objective, nats per voxel")
     for low, high, alpha in ((5, 95, .15), (10, 90, .2), (25, 75, .3)): axes[1].fill_between(x, h[f"se_{low}"], h[f"se_{high}"], color="C0", alpha=alpha, lw=0, label=f"{low} to {high} %")
     axes[1].plot(x, h.se_50, color="C0", label="median")
-    axes[1].set(yscale="log", ylabel="squared error of a voxel,\nplotting units squared")
+    axes[1].set(yscale="log", ylim=(1e-6*h.se_95.max(), None), ylabel="squared error of a voxel,\nplotting units squared")
     for k in ("recall", "precision", "species_accuracy"): axes[2].plot(x, h[k], label=k.replace("_", " "))
     axes[2].set(ylim=(-.02, 1.02), ylabel="share of voxels")
     for ax in axes: ax.set_xlabel("crystals seen"); ax.legend(fontsize=7)
