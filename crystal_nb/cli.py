@@ -143,9 +143,9 @@ REMEDIES = {"unreadable": "check that the file is what its name says", "partial 
 
 def counted(
     skipped, # Data frame `id, reason`
-)->str:      # For example "3 no atoms, 1 unreadable"
+)->str:      # For example "no atoms (3), unreadable (1)"
     "How many crystals were skipped for which reason, commonest first."
-    return ", ".join(f"{n:,} {reason}" for reason, n in skipped.reason.str.split(":").str[0].value_counts().items())
+    return ", ".join(f"{reason} ({n:,})" for reason, n in skipped.reason.str.split(":").str[0].value_counts().items())
 
 def nothing_left(
     source:str, # What was read
