@@ -124,6 +124,7 @@ def hygiene():
                 if o["output_type"] == "error": say(f"a saved error: {o['ename']}", i)
                 if o.get("name") == "stderr": say("saved stderr output", i)
                 if any("widget" in k for k in o.get("data", {})): say("a widget in the saved output", i)
+            if kind == "raw" and not source.startswith("---\n"): say("a raw cell that is not front matter", i)
             if kind != "code": continue
             f, lines = flags(source), source.count("\n") + 1
             if "cuda" in f and "is_available" not in source: say("a cuda cell fails under Run All where there is no GPU; begin it with: if torch.cuda.is_available():", i)

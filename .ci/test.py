@@ -3,7 +3,7 @@
 Each notebook is tested in a process of its own under a time-out, two at a time on one thread each; the gates of gates.py are tests too. One line a test with its
 seconds, the output of those that fail, and at the end how many passed and failed. `--fast` leaves out the wheel and the site.
 """
-import argparse, os, signal, subprocess, sys, time, traceback
+import argparse, hashlib, os, signal, subprocess, sys, time, traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -29,10 +29,10 @@ def notebook(path):
 
 
 def files():
-    "The files of the repository, to see what the tests leave behind."
-    skip = {".git", ".venv", "venv", "__pycache__", ".ipynb_checkpoints", "_docs", "build", "dist"}
-    return {p for d in [ROOT, ROOT/"nbs", ROOT/"crystal_nb"] for p in (d.iterdir() if d == ROOT else d.rglob("*"))
-            if not skip & set(p.relative_to(ROOT).parts) and p.suffix != ".egg-info"}
+    "Every file of the repository and its content, to see what the tests leave behind."
+    skip = {".git", ".venv", "venv", "__pycache__", ".ipynb_checkpoints", "_docs", "build", "dist", "out"}
+    found = [p for p in ROOT.iterdir() if p.is_file()] + [p for d in ("nbs", "crystal_nb", ".ci") for p in (ROOT/d).rglob("*") if p.is_file()]
+    return {p: hashlib.sha1(p.read_bytes()).digest() for p in found if not skip & set(p.relative_to(ROOT).parts)}
 
 
 def timed(test):
@@ -61,7 +61,7 @@ def main():
     with ThreadPoolExecutor(2) as pool:
         jobs = {pool.submit(timed, tests[n]): n for n in order}
         for job in as_completed(jobs): report(jobs[job], *job.result())
-    if not arg.k: report("nothing left behind", [f"{p.relative_to(ROOT)}: made by the tests" for p in sorted(files() - before)], 0)
+    if not arg.k: report("nothing changed", [f"{p.relative_to(ROOT)}: {'changed' if p in before else 'made'} by the tests" for p, h in sorted(files().items()) if before.get(p) != h], 0)
     print(f"{passed} passed, {failed} failed")
     return failed > 0 or passed == 0
 
