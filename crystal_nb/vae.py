@@ -233,7 +233,11 @@ def parity_basis(
 # %% ../nbs/03_vae.ipynb #404ba235
 class Moments:
     "Mean and covariance of coarse fields, gathered batch by batch, in blocks that the symmetry of the cube keeps apart."
-    def __init__(self, n:int, symmetric:bool=True):
+    def __init__(
+        self,
+        n:int,                # Points along each edge of the coarse fields
+        symmetric:bool=True,  # Each field stands for its 48 images
+    ):
         self.n, self.count, self.shift = n, 0, None
         self.basis = parity_basis(n) if symmetric else torch.eye(n, dtype=torch.float64)
         self.axes = [(1, 2, 3), (1, 3, 2), (2, 1, 3), (2, 3, 1), (3, 1, 2), (3, 2, 1)][:6 if symmetric else 1]
