@@ -136,10 +136,17 @@ class ConvDecoder(nn.Module):
 class DensityVAE(nn.Module):
     "What the autoencoders share: the way through, and a check of what they are given."
     latents:int
-    def check_latents(self, z:Tensor):
+    def check_latents(
+        self,
+        z:Tensor, # What should be codes, `(batch, latents)`
+    ):
         if z.ndim != 2 or z.shape[1] != self.latents:
             raise ValueError(f"z has shape {tuple(z.shape)}; this {type(self).__name__} decodes (batch, {self.latents}): use the model that encoded it")
-    def check_density(self, M:Tensor, *voxels:int):
+    def check_density(
+        self,
+        M:Tensor,    # What should be densities, `(batch, 1, n, n, n)`
+        *voxels:int, # Allowed n
+    ):
         if M.ndim != 5 or M.shape[1] != 1 or M.shape[2:] not in [(n, n, n) for n in voxels]:
             want = " or ".join(f"(batch, 1, {n}, {n}, {n})" for n in dict.fromkeys(voxels))
             raise ValueError(f"density has shape {tuple(M.shape)}; this {type(self).__name__} encodes {want}: draw it on that grid")
