@@ -284,9 +284,10 @@ def train(
     "Read, leave out the prototypes, train, report."
     from crystal_nb.crystals import read_crystals
     from crystal_nb.evaluation import write_csv
-    from crystal_nb.training import PRESETS, fit, with_settings
+    from crystal_nb.training import PRESETS, claim, fit, with_settings
     config = with_settings(PRESETS[preset], read_settings(settings or []))
     with made_folder(out):
+        claim(out, resume)  # before minutes of reading
         crystals, skipped = read_crystals(source, progress=sys.stderr.isatty())
         write_csv(skipped, out/"skipped.csv")
         if not len(crystals): raise nothing_left(source, skipped, out)

@@ -93,7 +93,7 @@ class Config:
     eval_every:int = 500               # Steps between evaluations
     eval_crystals:int = 128            # Held-out crystals in an evaluation
     val_fraction:float = .05           # Share of the compositions held out when no validation set is given
-    checkpoint_minutes:float = 5.      # Minutes between checkpoints
+    checkpoint_minutes:float = 1.      # Minutes between checkpoints
     tensorboard:bool = False           # Write the history for TensorBoard too
 
     def __post_init__(self): check_config(self)
