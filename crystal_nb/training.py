@@ -799,7 +799,7 @@ def plot_history(
 ):
     "Objective, per-voxel squared error with its percentile bands (figure 3A), and voxels found and named, over the crystals seen."
     import matplotlib.pyplot as plt
-    if axes is None: _, axes = plt.subplots(1, 3, figsize=(9, 2.6), dpi=80, layout="constrained")
+    if axes is None: _, axes = plt.subplots(1, 3, figsize=(9, 2.6), dpi=70, layout="constrained")
     h, x = history, history.crystals
     axes[0].plot(x, h.loss, label="training"); axes[0].plot(x, h.val_loss, label="held out")
     axes[0].set(yscale="log", ylabel="objective, nats per voxel")
