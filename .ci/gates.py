@@ -183,11 +183,12 @@ def environment():
     wrong = [f"constraints.txt: no pin for {r.name}" for r in needs if norm(r.name) not in pins]
     wrong += [f"settings.ini: python {ini['DEFAULT']['min_python']} is not what setup.py says"] * (distribution("crystal_nb").metadata["Requires-Python"] != f">={ini['DEFAULT']['min_python']}")
     runs = {norm(r.name) for k, v in ini["DEFAULT"].items() if k in ("requirements", "relax_requirements", "mp_requirements", "tensorboard_requirements") for r in map(Requirement, v.split())}
+    brings = packages_distributions()
     for path in LIB.glob("*.py"):  # what the package imports must be what it requires, not what something else happens to bring
         tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         names = {m.split(".")[0] for n in tree for m in ([a.name for a in n.names] if isinstance(n, ast.Import) else [n.module] if isinstance(n, ast.ImportFrom) and not n.level else [])}
         wrong += [f"settings.ini: {path.name} imports {m}, which is not in the requirements" for m in sorted(names - set(sys.stdlib_module_names) - {"crystal_nb"})
-                  if not runs & {norm(d) for d in packages_distributions().get(m, [m])}]
+                  if not runs & {norm(d) for d in brings.get(m, [m])}]
     p = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
     if p.returncode: wrong.append(p.stdout.strip())
     ask = "import sys, crystal_nb; print(crystal_nb.__file__); sys.exit('importing crystal_nb imports torch' if 'torch' in sys.modules else 0)"
