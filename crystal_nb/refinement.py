@@ -317,7 +317,10 @@ def unfold(
     return q, x
 
 # %% ../nbs/07_refinement.ipynb #da47ad01
-def start_over(charge:Tensor, xyz:Tensor)->tuple[Tensor,Tensor]:
+def start_over(
+    charge:Tensor,       # `(batch, atoms)`; 0 = absent
+    xyz:Tensor,          # `(batch, atoms, 3)`, Å
+)->tuple[Tensor,Tensor]: # The same shapes, every atom absent
     "No atoms."
     return charge*0, xyz
 
@@ -416,7 +419,12 @@ class Refined(NamedTuple):
     std_xyz:Tensor    # Standard deviations of the positions, `(batch, atoms, 3)`, float64, Å; 0 without noise
     std_charge:Tensor # Standard deviations of the charges, `(batch, atoms)`, float64; 0 without noise
 
-def check_start(codes:AtomCodes, z:Tensor, Z:Tensor, xyz:Tensor):
+def check_start(
+    codes:AtomCodes,
+    z:Tensor,   # What should be codes, `(batch, latents)`
+    Z:Tensor,   # What should be atomic numbers, `(batch, atoms)`; 0 = absent
+    xyz:Tensor, # What should be their positions, `(batch, atoms, 3)`, Å
+):
     "Refuse what cannot be fitted."
     if z.ndim != 2 or z.shape[1] != codes.latents:
         raise ValueError(f"z has shape {tuple(z.shape)}; this code takes (batch, {codes.latents}): use the model that encoded it")
@@ -427,7 +435,12 @@ def check_start(codes:AtomCodes, z:Tensor, Z:Tensor, xyz:Tensor):
         if bad: raise ValueError(f"{name} of crystal {bad[0]} in the batch is not finite ({len(bad)} of {len(z)} such); leave it out")
 
 # %% ../nbs/07_refinement.ipynb #43191ad5
-def finish(codes:AtomCodes, z:Tensor, fit:Fit, noise:float)->Refined:
+def finish(
+    codes:AtomCodes,
+    z:Tensor,    # `(batch, latents)`, float64
+    fit:Fit,     # The best that the search found
+    noise:float, # Standard deviation of the noise on each latent, in units of the latent's own
+)->Refined:
     "Elements, deviations and the verdict."
     name = lambda q: q.round().long().clamp(1, 94) * (q > 0)
     q, x, sx, sq = *fit[:2], torch.zeros_like(fit.xyz), torch.zeros_like(fit.charge)
