@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SAMPLERS', 'Samples', 'inside', 'make_generator', 'random_rotations', 'into_cell', 'padded', 'unit_cell_samples',
-           'fits', 'expand', 'translations', 'repeating_samples', 'draw_atoms']
+           'fits', 'expand', 'translations', 'tile', 'cut', 'repeating_samples', 'reduced', 'central', 'folded_samples',
+           'draw_atoms']
 
 # %% ../nbs/01_samples.ipynb #f88c24f3
 from typing import NamedTuple
@@ -19,6 +20,7 @@ class Samples(NamedTuple):
     Z:Tensor       # Atomic numbers, `(batch, atoms)`, int64; 0 = absent
     xyz:Tensor     # Positions, `(batch, atoms, 3)`, float32, Å; 0 where absent
     placed:Tensor  # Whether the crystal found a place, `(batch,)`, bool; if not, its row holds no atom
+    lattice:Tensor # Lattice vectors a, b, c as rows, turned with the crystal, `(batch, 3, 3)`, float64, Å
 
 # %% ../nbs/01_samples.ipynb #c628e96d
 def inside(
@@ -69,7 +71,7 @@ def padded(
     "Crystals of a packed set as rectangles, filled up with Z = 0."
     offsets = torch.as_tensor(crystals.offsets, dtype=torch.int64)
     index = torch.arange(len(offsets) - 1) if index is None else torch.as_tensor(index)
-    if index.dtype == torch.bool: index = index.nonzero()[:, 0]
+    index = index.nonzero()[:, 0] if index.dtype == torch.bool else index.long()
     start, count = offsets[:-1][index], offsets.diff()[index]
     slot = torch.arange(int(count.max()) if len(count) else 0)
     here = slot < count[:, None]
@@ -95,16 +97,16 @@ def unit_cell_samples(
     Z, frac, lattice = padded(crystals, index)
     here = (Z > 0)[..., None]
     middle = frac.sum(1, keepdim=True) / here.sum(1, keepdim=True) if center == "atoms" else .5
-    x, xyz, todo = ((frac - middle) @ lattice).float(), torch.zeros(*Z.shape, 3), torch.arange(len(Z))
+    x, xyz, turned, todo = ((frac - middle) @ lattice).float(), torch.zeros(*Z.shape, 3), lattice.clone(), torch.arange(len(Z))
     for _ in range(tries if rotate else 1):
-        y = x[todo] @ random_rotations(len(todo), generator).mT if rotate else x
-        y = torch.where(here[todo], y + box/2, 0.)
+        R = random_rotations(len(todo), generator) if rotate else torch.eye(3).expand(len(todo), 3, 3)
+        y = torch.where(here[todo], x[todo] @ R.mT + box/2, 0.)
         good = (inside(y, Z[todo], box) == here[todo, :, 0]).all(1)
-        xyz[todo[good]], todo = y[good], todo[~good]
+        xyz[todo[good]], turned[todo[good]], todo = y[good], lattice[todo[good]] @ R[good].mT.double(), todo[~good]
         if not len(todo): break
     placed = torch.ones(len(Z), dtype=torch.bool)
     placed[todo], Z[todo] = False, 0
-    return Samples(Z, xyz, placed)
+    return Samples(Z, xyz, placed, turned)
 
 # %% ../nbs/01_samples.ipynb #610a0937
 def fits(
@@ -145,6 +147,45 @@ def translations(
     near = ((x + cell.amax(1)[of] > -margin) & (x + cell.amin(1)[of] < box + margin)).all(1)
     return of[near], t[near]
 
+# %% ../nbs/01_samples.ipynb #ddde6ed2
+def tile(
+    Z:Tensor,        # Atomic numbers of one cell, `(batch, atoms)`, int64; 0 = absent
+    xyz:Tensor,      # Positions of any one image of each atom, `(batch, atoms, 3)`, Å
+    lattice:Tensor,  # Rows a, b, c, `(batch, 3, 3)`, Å
+    box:float=10.,   # Edge of the box, Å
+    margin:float=0., # Images this far outside the box are kept, Å
+)->tuple[Tensor,Tensor]: # Z `(batch, images)`, int64, 0 = absent; xyz `(batch, images, 3)`, float32, Å
+    "Every image of every atom in the box or within `margin` of it."
+    lattice, count = lattice.double(), (Z > 0).sum(1)
+    order = (Z == 0).long().argsort(dim=1, stable=True)  # present atoms first
+    frac = into_cell(xyz.double() @ torch.linalg.inv(lattice)).gather(1, order[..., None].expand_as(xyz))
+    of, t = translations(lattice, box, margin)
+    which, atom = expand(count[of])
+    of, t = of[which], t[which]
+    x = torch.einsum("na,nab->nb", frac[of, atom] + t, lattice[of])
+    near = (x - x.clamp(0, box)).norm(dim=1) <= margin
+    of, atom, x = of[near], atom[near], x[near]
+    count = torch.bincount(of, minlength=len(Z))
+    slot = expand(count)[1]
+    images = torch.zeros(len(Z), int(count.max()) if len(count) else 0, dtype=torch.int64)
+    tiled = torch.zeros(*images.shape, 3)
+    images[of, slot], tiled[of, slot] = Z.gather(1, order)[of, atom], x.float()
+    return images, tiled
+
+def cut(
+    crystals,                              # Packed set of crystals
+    index,                                 # Which of them: integers or a mask, `(batch,)`; None = all
+    generator:torch.Generator|int|None,    # Source of randomness, or a seed
+    rotate:bool,                           # Turn each crystal by a uniform random rotation
+    origin:bool,                           # Put the box's corner anywhere in the cell; otherwise at the cell's corner
+)->tuple[Tensor,Tensor,Tensor]:            # Z `(batch, atoms)`; xyz of one image of each atom, `(batch, atoms, 3)`, float64, Å; lattice `(batch, 3, 3)`, Å
+    "Where the box cuts the endless crystal."
+    generator = make_generator(generator)
+    Z, frac, lattice = padded(crystals, index)
+    if rotate: lattice = lattice @ random_rotations(len(Z), generator, lattice.dtype).mT
+    if origin: frac = (frac + torch.rand(len(Z), 1, 3, generator=generator, dtype=frac.dtype)) % 1
+    return Z, frac @ lattice, lattice
+
 # %% ../nbs/01_samples.ipynb #45477c53
 def repeating_samples(
     crystals,                              # Packed set of crystals
@@ -156,25 +197,73 @@ def repeating_samples(
     origin:bool=True,                      # Put the box's corner anywhere in the cell; otherwise at the cell's corner
 )->Samples:                                # Atoms inside the box and around it; all are placed
     "Each crystal tiled over the box: every image of every atom within `margin` of the box."
-    generator = make_generator(generator)
-    Z, frac, lattice = padded(crystals, index)
-    if rotate: lattice = lattice @ random_rotations(len(Z), generator, lattice.dtype).mT
-    if origin: frac = (frac + torch.rand(len(Z), 1, 3, generator=generator, dtype=frac.dtype)) % 1
-    of, t = translations(lattice, box, margin)
-    which, atom = expand((Z > 0).sum(1)[of])
-    of, t = of[which], t[which]
-    x = torch.einsum("na,nab->nb", frac[of, atom] + t, lattice[of])
-    near = (x - x.clamp(0, box)).norm(dim=1) <= margin
-    of, atom, x = of[near], atom[near], x[near]
-    count = torch.bincount(of, minlength=len(Z))
-    slot = expand(count)[1]
-    images = torch.zeros(len(Z), int(count.max()) if len(count) else 0, dtype=torch.int64)
-    xyz = torch.zeros(*images.shape, 3)
-    images[of, slot], xyz[of, slot] = Z[of, atom], x.float()
-    return Samples(images, xyz, torch.ones(len(Z), dtype=torch.bool))
+    Z, xyz, lattice = cut(crystals, index, generator, rotate, origin)
+    return Samples(*tile(Z, xyz, lattice, box, margin), torch.ones(len(Z), dtype=torch.bool), lattice)
+
+# %% ../nbs/01_samples.ipynb #374cab50
+def reduced(
+    lattice:Tensor,  # Rows a, b, c, `(batch, 3, 3)`, Å
+    rounds:int=60,   # At most so many; each shortens a vector of every crystal that can be shortened
+)->Tensor:           # The same lattices, `(batch, 3, 3)`, Å: shortest vector first, right-handed
+    "The shortest basis (Minkowski), by greedy steps."
+    L = lattice.double().clone()
+    steps = torch.cartesian_prod(*[L.new_tensor([-1, 0, 1])]*2)
+    for _ in range(rounds):
+        L = L.gather(1, L.norm(dim=2).argsort(dim=1, stable=True)[..., None].expand_as(L))
+        before = L.clone()
+        L[:, 1] -= ((L[:, 1]*L[:, 0]).sum(1)/(L[:, 0]**2).sum(1)).round()[:, None]*L[:, 0]
+        for j in (0, 1): L[:, 2] -= ((L[:, 2]*L[:, j]).sum(1)/(L[:, j]**2).sum(1)).round()[:, None]*L[:, j]
+        c = L[:, 2:] + steps @ L[:, :2]
+        c2 = (c**2).sum(2)
+        best = c2.argmin(1)
+        shorter = c2.gather(1, best[:, None])[:, 0] < (1 - 1e-9)*(L[:, 2]**2).sum(1)
+        L[shorter, 2] = c[torch.arange(len(L)), best][shorter]
+        if torch.equal(L, before): break
+    L[:, 2] *= torch.linalg.det(L).sign()[:, None]
+    return L
+
+def central(
+    xyz:Tensor,      # Any image of each atom, `(batch, atoms, 3)`, float64, Å
+    lattice:Tensor,  # A short basis, `(batch, 3, 3)`, float64, Å
+    box:float=10.,   # Edge of the box, Å
+)->tuple[Tensor,Tensor]: # The image nearest to the middle of the box, inside it if there is one, same shape, Å; whether there is one, `(batch, atoms)`, bool
+    "Of each atom the one image that stands for all."
+    d = xyz - box/2 - 1e-4*xyz.new_tensor([1., 1.62, 2.72])  # of two images equally near, always the same one
+    f = d @ torch.linalg.inv(lattice)
+    steps = torch.cartesian_prod(*[xyz.new_tensor([-1, 0, 1])]*3) @ lattice  # `(batch, 27, 3)`
+    y = ((f - f.round()) @ lattice)[:, :, None] + steps[:, None]
+    x = y + (xyz - d)[:, :, None]
+    cost, best = ((y**2).sum(3) + 1e6*((x < 0) | (x >= box)).any(3)).min(2)
+    return x.gather(2, best[..., None, None].expand(-1, -1, 1, 3))[:, :, 0], cost < 1e6
+
+def folded_samples(
+    crystals,                              # Packed set of crystals
+    index=None,                            # Which of them: integers or a mask, `(batch,)`; None = all
+    generator:torch.Generator|int|None=0,  # Source of randomness, or a seed; the first draw is the cube of `repeating_samples`
+    box:float=10.,                         # Edge of the box, Å
+    rotate:bool=True,                      # Turn each crystal by a uniform random rotation
+    origin:bool=True,                      # Put the box's corner anywhere in the cell; otherwise at the cell's corner
+    tries:int=10,                          # Cubes drawn before a crystal is refused
+)->Samples:                                # One image of each atom, and the lattice in its shortest basis
+    "The cube of a repeating crystal without its repetitions; drawn again while an atom has no image in the box, then refused."
+    index = torch.arange(len(crystals.offsets) - 1) if index is None else torch.as_tensor(index)
+    index = index.nonzero()[:, 0] if index.dtype == torch.bool else index.long()
+    generator, todo = make_generator(generator), torch.arange(len(index))
+    for k in range(tries if rotate or origin else 1):
+        Z, xyz, lattice = cut(crystals, index[todo], generator, rotate, origin)
+        if not k: all_Z, all_xyz, all_lattice = Z.clone(), torch.zeros(Z.shape + (3,)), lattice.clone()
+        lattice = reduced(lattice)
+        x, has = central(xyz, lattice, box)
+        good, n = (has | (Z == 0)).all(1), Z.shape[1]
+        all_xyz[todo[good], :n], all_lattice[todo[good]] = (x*(Z > 0)[..., None])[good].float(), lattice[good]
+        todo = todo[~good]
+        if not len(todo): break
+    placed = torch.ones(len(index), dtype=torch.bool)
+    placed[todo], all_Z[todo] = False, 0
+    return Samples(all_Z, all_xyz, placed, all_lattice)
 
 # %% ../nbs/01_samples.ipynb #a81b779f
-SAMPLERS = {"unit-cell": unit_cell_samples, "repeating": repeating_samples}
+SAMPLERS = {"unit-cell": unit_cell_samples, "repeating": repeating_samples, "folded": folded_samples}
 
 # %% ../nbs/01_samples.ipynb #99c29d35
 def draw_atoms(

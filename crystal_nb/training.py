@@ -6,12 +6,12 @@
 __all__ = ['CHOICES', 'MAY_BE_ZERO', 'SHARES', 'PRESETS', 'PERCENTILES', 'FORMAT', 'FREE', 'Config', 'check_field',
            'check_config', 'known_field', 'read_setting', 'from_dict', 'with_settings', 'ScaleGradient',
            'scale_gradient', 'cross_entropy', 'binary_cross_entropy', 'crop', 'forward', 'losses', 'objective', 'Joint',
-           'stream_seed', 'make_grid', 'build', 'from_means', 'epoch_order', 'batch_index', 'Batch', 'draw', 'voxelise',
-           'make_batch', 'learning_rate', 'make_optimizer', 'update_average', 'autocast', 'shares', 'validate',
-           'ModelError', 'atomic', 'make_folder', 'model_card', 'save_model', 'read_config', 'load_model', 'Run',
-           'fingerprint', 'save_checkpoint', 'load_checkpoint', 'usable', 'prepare_data', 'fit_code', 'TrainingError',
-           'make_accelerator', 'agree', 'train_step', 'check_finite', 'evaluate_run', 'Reporter', 'Stop', 'begin',
-           'claim', 'make_writer', 'describe', 'record', 'fit', 'plot_history']
+           'stream_seed', 'make_grid', 'density_latents', 'build', 'from_means', 'epoch_order', 'batch_index', 'Batch',
+           'draw', 'voxelise', 'make_batch', 'learning_rate', 'make_optimizer', 'update_average', 'autocast', 'shares',
+           'validate', 'ModelError', 'atomic', 'make_folder', 'model_card', 'save_model', 'read_config', 'load_model',
+           'Run', 'fingerprint', 'save_checkpoint', 'load_checkpoint', 'usable', 'prepare_data', 'fit_code',
+           'TrainingError', 'make_accelerator', 'agree', 'train_step', 'check_finite', 'evaluate_run', 'Reporter',
+           'Stop', 'begin', 'claim', 'make_writer', 'describe', 'record', 'fit', 'plot_history']
 
 # %% ../nbs/05_training.ipynb #16bc1df0
 from contextlib import contextmanager, nullcontext
@@ -51,7 +51,7 @@ from .unet import AttentionUNet
 @dataclass(frozen=True)
 class Config:
     "Settings of the data, the two networks and the run; checked when made."
-    representation:str = "unit-cell"   # How a crystal is placed in the box: "unit-cell" or "repeating", see `samples.SAMPLERS`
+    representation:str = "unit-cell"   # How a crystal is placed in the box: "unit-cell", "repeating" or "folded", see `samples.SAMPLERS`
     filter:str = "max-side"            # Which crystals are used: "max-side", "min-side", "atoms-extent" (`crystals.FILTERS`) or "none"
     exclude_prototypes:bool = True     # Leave out every composition among the prototypes: they are what a model is shown on
     center:str = "atoms"               # Unit cell: what sits in the middle of the box, the mean of the "atoms" or the middle of the "cell"
@@ -62,7 +62,7 @@ class Config:
     sigma:float = 1.                   # Width of an atom's Gaussian, Å
     radius:float = .5                  # Voxels this close to an atom carry its species, Å
     vae:str = "spectral"               # "spectral" (linear, fitted before training) or "conv" (the paper's, trained)
-    latents:int = 300                  # Numbers in the code
+    latents:int = 300                  # Numbers in the code; of a folded cube, nine of them are the lattice
     noise:float = .01                  # Spectral code: deviation of the posterior, in units of each latent's own
     fit_samples:int = 24000            # Spectral code: samples of the training crystals that it is fitted to
     vae_width:int = 16                 # Convolutional code: channels of the first convolution
@@ -77,6 +77,7 @@ class Config:
     stem:str = "subpixel"              # U-Net: "subpixel" (works at half the resolution) or "full"
     head:str = "factorised"            # U-Net: "factorised" (occupancy everywhere, species where occupied) or "dense" (95 channels)
     scale:float = 10.                  # Both networks see the density divided by this, plotting units
+    sharpen:bool = True                # U-Net: it also sees the density sharpened, see `unet.sharpened`
     recompute:bool = False             # U-Net: recompute activations in the backward pass: less memory, a third more time
     optimizer:str = "adamw"            # "adamw", "adam" or "sgd" (momentum 0.5, as in the released code)
     batch:int = 8                      # Crystals in a step, over all processes
@@ -108,7 +109,7 @@ class Config:
     def from_json(text:str)->"Config": return from_dict(json.loads(text))
 
 # %% ../nbs/05_training.ipynb #299193ee
-CHOICES = dict(representation=["unit-cell", "repeating"], filter=["max-side", "min-side", "atoms-extent", "none"], center=["atoms", "cell"],
+CHOICES = dict(representation=["unit-cell", "repeating", "folded"], filter=["max-side", "min-side", "atoms-extent", "none"], center=["atoms", "cell"],
                grid=["bins", "nodes"], vae=["spectral", "conv"], loss=["cross_entropy", "bce"], stem=["subpixel", "full"], head=["factorised", "dense"],
                optimizer=["adamw", "adam", "sgd"], schedule=["one-cycle", "cosine", "constant"], precision=["bf16", "fp32"])
 MAY_BE_ZERO = {"noise", "padding", "beta", "gamma", "species_weight", "weight_decay", "clip", "seed", "checkpoint_minutes"}
@@ -134,6 +135,7 @@ def check_config(config:"Config"):
         check_field(f.name, f.type, getattr(c, f.name))
     if c.loss == "bce" and c.head != "dense":
         raise ValueError(f"loss = 'bce' asks 95 questions at every voxel, which head = {c.head!r} does not answer; use head = 'dense' or loss = 'cross_entropy'")
+    if c.representation == "folded" and c.latents < 10: raise ValueError(f"latents = {c.latents}, but nine are the lattice of a folded cube; use 10 or more")
     if c.vae == "conv" and c.voxels != 30: raise ValueError(f"voxels = {c.voxels}, but vae = 'conv' decodes 30; use voxels = 30 or vae = 'spectral'")
     if c.vae == "spectral" and c.padding: raise ValueError(f"padding = {c.padding} is for vae = 'conv'; use padding = 0 with vae = 'spectral'")
     if c.vae == "spectral" and not c.noise: raise ValueError("noise = 0 would cost infinitely many nats; use a small number such as 1e-4")
@@ -268,15 +270,19 @@ def stream_seed(
 
 def make_grid(config:Config)->Grid: return Grid(config.voxels, config.box, config.grid)
 
+def density_latents(config:Config)->int: # those of the code that the density gets
+    return config.latents - 9*(config.representation == "folded")
+
 def build(
     config:Config
 )->tuple[nn.Module,AttentionUNet]: # vae, unet
     "The two networks of a configuration; a spectral code comes empty, to be fitted or loaded."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.seed, "weights"))
-        if config.vae == "spectral": vae = SpectralCode(config.latents, config.noise, make_grid(config), config.sigma)
-        else: vae = ConvVAE(config.latents, config.padding, config.scale, config.vae_width, config.vae_norm)
-        return vae, AttentionUNet(config.width, config.depth, config.stem, config.head, scale=config.scale, checkpoint=config.recompute)
+        if config.vae == "spectral": vae = SpectralCode(density_latents(config), config.noise, make_grid(config), config.sigma)
+        else: vae = ConvVAE(density_latents(config), config.padding, config.scale, config.vae_width, config.vae_norm)
+        return vae, AttentionUNet(config.width, config.depth, config.stem, config.head, scale=config.scale, checkpoint=config.recompute,
+                                 blur=config.sharpen*config.sigma/make_grid(config).step)
 
 # %% ../nbs/05_training.ipynb #779e2f76
 def from_means(
@@ -291,7 +297,7 @@ def from_means(
 # %% ../nbs/05_training.ipynb #1da9a34c
 PRESETS = dict(
     spectral=Config(),
-    paper=Config(vae="conv", beta=from_means()["beta"], gamma=.1, loss="bce", species_weight=1., width=64, depth=5, stem="full", head="dense", optimizer="adam",
+    paper=Config(vae="conv", beta=from_means()["beta"], gamma=.1, loss="bce", species_weight=1., width=64, depth=5, stem="full", head="dense", sharpen=False, optimizer="adam",
                  batch=24, steps=100_000, lr=1e-5, schedule="constant", warmup=0., weight_decay=0., clip=0., ema=0.),
     tiny=Config(fit_samples=1000, width=16, depth=2, steps=120, lr=1e-2, ema=.9, precision="fp32", eval_every=20, eval_crystals=16, val_fraction=.2))
 
@@ -329,7 +335,7 @@ def draw(
 )->tuple[Tensor,Tensor]: # Z `(batch, atoms)`, 0 = absent; xyz `(batch, atoms, 3)`, Å
     "Place crystals in the box."
     how = dict(generator=seed, box=config.box, rotate=config.rotate)
-    how |= dict(center=config.center) if config.representation == "unit-cell" else dict(margin=6*config.sigma + config.padding*make_grid(config).step)
+    how |= {"unit-cell": dict(center=config.center), "repeating": dict(margin=6*config.sigma + config.padding*make_grid(config).step), "folded": {}}[config.representation]
     placed = SAMPLERS[config.representation](crystals, index.numpy(), **how)
     return placed.Z, placed.xyz
 
@@ -354,7 +360,7 @@ def make_batch(
     "One batch: every process places all of its crystals in the box and draws on the grid only its own."
     index = batch_index(len(crystals), config.batch, config.seed, step)
     Z, xyz = draw(crystals, index, config, stream_seed(config.seed, "samples", step))
-    noise = torch.randn(config.batch, config.latents, generator=make_generator(stream_seed(config.seed, "noise", step)))
+    noise = torch.randn(config.batch, density_latents(config), generator=make_generator(stream_seed(config.seed, "noise", step)))
     mine = slice(rank*config.batch // world, (rank + 1)*config.batch // world)
     return Batch(*voxelise(Z[mine].to(device), xyz[mine].to(device), config), noise[mine].to(device))
 
@@ -486,7 +492,7 @@ def read_config(
     except ValueError: raise ModelError(f"{path} is not JSON; copy the model folder again") from None
     found = saved.get("format") if isinstance(saved, dict) else None
     if found != FORMAT: raise ModelError(f"{path} has format {found}, and crystal_nb {__version__} reads format {FORMAT}; use the version that wrote it, or train again")
-    try: return from_dict(saved["config"])
+    try: return from_dict(dict(sharpen=False) | saved["config"])  # a model from before there was the choice
     except (KeyError, TypeError, ValueError) as e: raise ModelError(f"{path}, written by version {saved.get('version')}, does not suit crystal_nb {__version__}: {e}") from None
 
 def load_model(
@@ -562,9 +568,13 @@ def load_checkpoint(
 def usable(
     crystals:Crystals, config:Config
 )->np.ndarray:  # `(crystals,)`, bool
-    "Which crystals fit the box and pass the filter."
+    "Which crystals pass the filter and found a place in the box."
     mask = np.ones(len(crystals), bool) if config.filter == "none" else keep(crystals, config.filter, config.box)
-    return mask & fits(crystals, config.box) if config.representation == "unit-cell" else mask
+    if config.representation == "repeating": return mask  # always placed
+    how = dict(center=config.center) if config.representation == "unit-cell" else {}
+    for some in np.array_split(mask.nonzero()[0], range(1024, mask.sum(), 1024)):
+        mask[some] = SAMPLERS[config.representation](crystals, some, 0, config.box, config.rotate, **how).placed.numpy()
+    return mask
 
 def prepare_data(
     crystals:Crystals,
@@ -600,7 +610,7 @@ def fit_code(
         for k, start in enumerate(range(0, config.fit_samples, chunk)):
             some = torch.randint(len(crystals), (min(chunk, config.fit_samples - start),), generator=make_generator(stream_seed(config.seed, "fit", k)))
             yield density(*draw(crystals, some, config, stream_seed(config.seed, "fit samples", k)), make_grid(config), config.sigma)
-    return SpectralCode.fit(samples(), config.latents, config.noise, make_grid(config), config.sigma, symmetric=config.rotate)
+    return SpectralCode.fit(samples(), density_latents(config), config.noise, make_grid(config), config.sigma, symmetric=config.rotate)
 
 # %% ../nbs/05_training.ipynb #b8238f04
 class TrainingError(ModelError): "Training cannot go on; one line with the remedy."
