@@ -25,7 +25,7 @@ from .vae import SpectralCode
 from .training import Config, ModelError, load_model, save_model, stream_seed
 from .segmentation import segment
 from .refinement import refine as fit_atoms
-from .evaluation import Evaluation, evaluate
+from .evaluation import Evaluation, evaluate, match_structures
 
 # %% ../nbs/09a_autoencoder.ipynb #ad37c80e
 class Decoded(NamedTuple):
@@ -243,6 +243,9 @@ def reconstruct(self,
     ids, score = list(crystals.ids), lambda atoms: _score(self, list(crystals.ids), formulas, true, atoms, seconds)
     evaluation = score(found)
     alone = score(network) if refine and self.can_refine else evaluation
+    if self.config.representation == "folded":
+        for e, atoms in ((evaluation, found), (alone, network)):
+            e.crystals["match"], e.crystals["match_rms"] = match_structures((crystals.structure(i) for i in range(len(crystals))), (d.structure() for d in atoms))
     return Reconstruction(ids, true, found, evaluation, alone, pd.concat([bad, large], ignore_index=True))
 
 CrystalAutoencoder.reconstruct = reconstruct
