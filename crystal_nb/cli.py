@@ -181,10 +181,7 @@ def open_model(
     device:str, # Where it is to run
 ):              # A `CrystalAutoencoder`
     "Load a model, or say which there are."
-    from crystal_nb.autoencoder import CrystalAutoencoder, shipped_models
-    if name == "repeating" and name not in shipped_models():
-        raise ValueError(f"model repeating: no weights ship for it yet (shipped: {', '.join(shipped_models()) or 'none'}); "
-                         "train them with crystal_nb train SOURCE --out run --set representation=repeating, then use --model run")
+    from crystal_nb.autoencoder import CrystalAutoencoder
     return CrystalAutoencoder.from_pretrained(name, device=device)
 
 def write_cifs(
@@ -282,20 +279,23 @@ def train(
     out:Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the model and its checkpoints.")],
     preset:Annotated[Literal["spectral", "paper", "tiny"], typer.Option("--preset", help="spectral: linear code and a small U-Net; paper: the paper's networks; tiny: seconds on a laptop.")]="spectral",
     resume:Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in DIR.")]=False,
+    begin:Annotated[str|None, typer.Option("--start", metavar="NAME|FOLDER", help="Begin with the weights of a model that ships, or of one in a folder.")]=None,
     settings:Annotated[list[str]|None, typer.Option("--set", metavar="key=value ...", help="Change settings of the preset, for example --set steps=2000 batch=16.")]=None,
 ):
     "Read, leave out the prototypes, train, report."
+    from crystal_nb.autoencoder import find_model
     from crystal_nb.crystals import read_crystals
     from crystal_nb.evaluation import write_csv
     from crystal_nb.training import PRESETS, claim, fit, with_settings
     config = with_settings(PRESETS[preset], read_settings(settings or []))
     with made_folder(out):
         claim(out, resume)  # before minutes of reading
+        begin = find_model(begin) if begin else None
         crystals, skipped = read_crystals(source, progress=sys.stderr.isatty())
         write_csv(skipped, out/"skipped.csv")
         if not len(crystals): raise nothing_left(source, skipped, out)
         print(f"{len(crystals) + len(skipped):,} crystals read, {len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else "."), flush=True)
-        try: *_, history = fit(crystals, config, out, resume=resume)
+        try: *_, history = fit(crystals, config, out, resume=resume, start=begin)
         except KeyboardInterrupt: raise KeyboardInterrupt(f"go on with the same command and --resume, from {out/'last.pt'}" if (out/"last.pt").exists() else "") from None
     last = history.iloc[-1]
     print(f"{last.crystals / last.seconds:.0f} crystals/s over {int(last.step):,} steps.\nModel written to {out}; use it with: crystal_nb reconstruct SOURCE --out DIR --model {out}")

@@ -11,7 +11,7 @@ __all__ = ['CHOICES', 'MAY_BE_ZERO', 'SHARES', 'PRESETS', 'PERCENTILES', 'FORMAT
            'validate', 'ModelError', 'atomic', 'make_folder', 'model_card', 'save_model', 'read_config', 'load_model',
            'Run', 'fingerprint', 'save_checkpoint', 'load_checkpoint', 'usable', 'prepare_data', 'fit_code',
            'TrainingError', 'make_accelerator', 'agree', 'train_step', 'check_finite', 'evaluate_run', 'Reporter',
-           'Stop', 'begin', 'claim', 'make_writer', 'describe', 'record', 'fit', 'plot_history']
+           'Stop', 'take_over', 'begin', 'claim', 'make_writer', 'describe', 'record', 'fit', 'plot_history']
 
 # %% ../nbs/05_training.ipynb #16bc1df0
 from contextlib import contextmanager, nullcontext
@@ -44,7 +44,7 @@ from . import __version__
 from .crystals import Crystals, keep, prototypes, split
 from .samples import SAMPLERS, fits, make_generator
 from .voxels import Grid, density, species
-from .vae import ConvVAE, SpectralCode, kl_divergence
+from .vae import ConvVAE, DeepSpectralCode, SpectralCode, kl_divergence
 from .unet import AttentionUNet
 
 # %% ../nbs/05_training.ipynb #7f54602f
@@ -61,7 +61,7 @@ class Config:
     grid:str = "bins"                  # "bins" (centres of equal bins) or "nodes" (both faces included, as in the released code)
     sigma:float = 1.                   # Width of an atom's Gaussian, Å
     radius:float = .5                  # Voxels this close to an atom carry its species, Å
-    vae:str = "spectral"               # "spectral" (linear, fitted before training) or "conv" (the paper's, trained)
+    vae:str = "spectral"               # "spectral" (linear, fitted before training), "deep" (the same with a trained decoder) or "conv" (the paper's, trained)
     latents:int = 300                  # Numbers in the code; of a folded cube, nine of them are the lattice
     noise:float = .01                  # Spectral code: deviation of the posterior, in units of each latent's own
     fit_samples:int = 24000            # Spectral code: samples of the training crystals that it is fitted to
@@ -110,7 +110,7 @@ class Config:
 
 # %% ../nbs/05_training.ipynb #299193ee
 CHOICES = dict(representation=["unit-cell", "repeating", "folded"], filter=["max-side", "min-side", "atoms-extent", "none"], center=["atoms", "cell"],
-               grid=["bins", "nodes"], vae=["spectral", "conv"], loss=["cross_entropy", "bce"], stem=["subpixel", "full"], head=["factorised", "dense"],
+               grid=["bins", "nodes"], vae=["spectral", "deep", "conv"], loss=["cross_entropy", "bce"], stem=["subpixel", "full"], head=["factorised", "dense"],
                optimizer=["adamw", "adam", "sgd"], schedule=["one-cycle", "cosine", "constant"], precision=["bf16", "fp32"])
 MAY_BE_ZERO = {"noise", "padding", "beta", "gamma", "species_weight", "weight_decay", "clip", "seed", "checkpoint_minutes"}
 SHARES = {"warmup", "ema", "val_fraction"}  # in [0, 1)
@@ -137,9 +137,9 @@ def check_config(config:"Config"):
         raise ValueError(f"loss = 'bce' asks 95 questions at every voxel, which head = {c.head!r} does not answer; use head = 'dense' or loss = 'cross_entropy'")
     if c.representation == "folded" and c.latents < 10: raise ValueError(f"latents = {c.latents}, but nine are the lattice of a folded cube; use 10 or more")
     if c.vae == "conv" and c.voxels != 30: raise ValueError(f"voxels = {c.voxels}, but vae = 'conv' decodes 30; use voxels = 30 or vae = 'spectral'")
-    if c.vae == "spectral" and c.padding: raise ValueError(f"padding = {c.padding} is for vae = 'conv'; use padding = 0 with vae = 'spectral'")
-    if c.vae == "spectral" and not c.noise: raise ValueError("noise = 0 would cost infinitely many nats; use a small number such as 1e-4")
-    if c.voxels % 2 and (c.stem == "subpixel" or c.vae == "spectral"): raise ValueError(f"voxels = {c.voxels} cannot be halved; use an even number")
+    if c.vae != "conv" and c.padding: raise ValueError(f"padding = {c.padding} is for vae = 'conv'; use padding = 0 with vae = {c.vae!r}")
+    if c.vae != "conv" and not c.noise: raise ValueError("noise = 0 would cost infinitely many nats; use a small number such as 1e-4")
+    if c.voxels % 2 and (c.stem == "subpixel" or c.vae != "conv"): raise ValueError(f"voxels = {c.voxels} cannot be halved; use an even number")
 
 # %% ../nbs/05_training.ipynb #2356c62e
 def known_field(name:str)->type:
@@ -279,7 +279,7 @@ def build(
     "The two networks of a configuration; a spectral code comes empty, to be fitted or loaded."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.seed, "weights"))
-        if config.vae == "spectral": vae = SpectralCode(density_latents(config), config.noise, make_grid(config), config.sigma)
+        if config.vae != "conv": vae = dict(spectral=SpectralCode, deep=DeepSpectralCode)[config.vae](density_latents(config), config.noise, make_grid(config), config.sigma)
         else: vae = ConvVAE(density_latents(config), config.padding, config.scale, config.vae_width, config.vae_norm)
         return vae, AttentionUNet(config.width, config.depth, config.stem, config.head, scale=config.scale, checkpoint=config.recompute,
                                  blur=config.sharpen*config.sigma/make_grid(config).step)
@@ -464,7 +464,7 @@ def model_card(
 )->str:            # Markdown
     "What a reader of a model folder should know."
     count = lambda m: f"{sum(p.numel() for p in m.parameters()):,}"
-    code = f"A linear code of {config.latents} numbers" if config.vae == "spectral" else f"A convolutional autoencoder with {config.latents} latents ({count(vae)} parameters)"
+    code = f"A linear code of {config.latents} numbers" if config.vae != "conv" else f"A convolutional autoencoder with {config.latents} latents ({count(vae)} parameters)"
     lines = [f"# crystal_nb: {config.representation}", "", f"{code} and an attention U-Net ({count(unet)} parameters), written by crystal_nb {__version__}.",
              "", notes, "", "| setting | value |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in asdict(config).items())]
     return "\n".join(lines) + "\n"
@@ -719,17 +719,31 @@ class Stop:
         if self.signal: raise SystemExit(128 + self.signal)
 
 # %% ../nbs/05_training.ipynb #b00614f5
+def take_over(
+    network:nn.Module,   # Changed in place
+    trained:nn.Module,   # Of the same settings
+    what:str,            # Its name, for the error
+):
+    "Copy trained weights into a new network."
+    try: network.load_state_dict(trained.state_dict())
+    except RuntimeError as e: raise ModelError(f"the {what} to start from was built with other settings ({' '.join(str(e).split())[:120]}); use its width, depth, stem, head and sharpen") from None
+
 def begin(
     train:Crystals, val:Crystals, config:Config, out:Path,
     resume:bool, accelerator:Accelerator, say,
+    start:Path|None=None, # Model folder whose weights to start from
 )->Run:
     "A new run, its spectral code fitted and its first checkpoint written; or the one in `out`, as far as it had come."
     last, data = out/"last.pt", fingerprint(train, val)
     if resume: state = load_checkpoint(last, config, data)
     vae, unet = build(config)
-    if config.vae == "spectral" and not resume:
-        say(f"fitting {config.latents} components to {config.fit_samples:,} samples")
-        vae = fit_code(train, config)
+    if start and not resume:
+        trained = load_model(start)
+        take_over(unet, trained[1], "U-Net")
+        if config.vae == "conv": take_over(vae, trained[0], "VAE")
+    if config.vae != "conv" and not resume:
+        say(f"fitting {density_latents(config)} components to {config.fit_samples:,} samples")
+        vae.load_state_dict(fit_code(train, config).state_dict(), strict=False)  # the rest, if any, is trained
     run = Run(vae, unet, config, data, accelerator.device)
     if resume: run.load_state_dict(state)
     elif accelerator.is_main_process: save_checkpoint(last, run)
@@ -771,6 +785,7 @@ def fit(
     out:str|Path,              # Folder of the run: model, `best/`, `history.csv`, checkpoint `last.pt`
     val:Crystals|None=None,    # Held-out crystals; None = a share of the compositions
     resume:bool=False,         # Go on with the run in `out`
+    start:str|Path|None=None,  # Folder of a model whose weights to start from; a spectral code is fitted to these crystals all the same
     progress:bool=True,        # Report on stderr
     minutes:float|None=None,   # Stop after this long; resume goes on
     device:str|None=None,      # "cpu", "cuda", "mps"; None = the best there is
@@ -781,7 +796,7 @@ def fit(
     accelerator.wait_for_everyone()
     train, val = prepare_data(crystals, val, config, report.say)
     if main: writer = make_writer(config, out)
-    run = begin(train, val, config, out, resume, accelerator, report.say)
+    run = begin(train, val, config, out, resume, accelerator, report.say, start)
     model = accelerator.prepare_model(run.joint.train())
     report.start(run)
     with Stop(minutes) as stop:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['kl_divergence', 'sample_latent', 'AllReduceSum', 'SyncBatchNorm3d', 'ConvEncoder', 'NonNegative', 'ConvDecoder',
            'DensityVAE', 'ConvVAE', 'coarsen', 'along_axes', 'interpolation', 'upsample', 'parity_basis', 'Moments',
-           'mean_and_components', 'SpectralCode', 'fit_spectral_code']
+           'mean_and_components', 'SpectralCode', 'fit_spectral_code', 'DeepSpectralCode']
 
 # %% ../nbs/03_vae.ipynb #9dfe9294
 import math
@@ -353,3 +353,29 @@ def fit_spectral_code(
     return code
 
 SpectralCode.fit = classmethod(fit_spectral_code)
+
+# %% ../nbs/03_vae.ipynb #247a8076
+class DeepSpectralCode(SpectralCode):
+    "A spectral code whose decoder adds a trained correction."
+    def __init__(
+        self,
+        latents:int=300,
+        noise:float=.01,   # As in `SpectralCode`
+        grid:Grid=Grid(),
+        sigma:float=1.,    # Width of the Gaussians that the density is made of, Å
+        width:int=48,      # Channels of the correction
+        layers:int=5,      # Its convolutions
+        unit:float=10.,    # The correction sees the density divided by this, plotting units
+    ):
+        super().__init__(latents, noise, grid, sigma)
+        self.unit, widths = unit, [1] + [width]*(layers - 1) + [1]
+        self.correction = nn.Sequential(*(m for a, b in zip(widths, widths[1:]) for m in (nn.SiLU(), nn.Conv3d(a, b, 3, padding=1))))[1:]
+        nn.init.zeros_(self.correction[-1].weight); nn.init.zeros_(self.correction[-1].bias)
+    def decode(
+        self,
+        z:Tensor, # `(batch, latents)`, unitless
+    )->Tensor:    # Density, `(batch, 1, n, n, n)`, plotting units
+        self.check_latents(z)
+        with torch.autocast(z.device.type, enabled=False):
+            v = ((z.to(self.mean.dtype)*self.scale) @ self.components.T + self.mean).view(-1, 1, *[self.grid.voxels//2]*3)
+            return upsample(v + self.unit*self.correction(v/self.unit), self.grid, self.sigma)
