@@ -43,7 +43,7 @@ def profiles(
     sigma:float=1.,      # Width of the Gaussians, Å
 )->tuple[Tensor,Tensor]: # Pair-averaged Gaussians, `(..., 3, voxels/2)`, unitless; their derivatives with respect to xyz, same shape, 1/Å
     "What an atom of unit charge leaves along each axis of the coarse grid."
-    return tuple(v.unflatten(-1, (-1, 2)).mean(-1) for v in gaussians(xyz, grid.centers(xyz.dtype, xyz.device), sigma))
+    return tuple((v[..., ::2] + v[..., 1::2])/2 for v in gaussians(xyz, grid.centers(xyz.dtype, xyz.device), sigma))
 
 # %% ../nbs/07_refinement.ipynb #2b517163
 def equal_noise(
@@ -287,7 +287,7 @@ def worth(
     Q = torch.linalg.solve_triangular(L, J, upper=False)                   # orthonormal rows: all that the present atoms can change
     r = r - ((Q @ r[..., None]).mT @ Q)[:, 0]
     own = (G**2).sum(-1)
-    free = (own - ((G @ Q.float().mT)**2).sum(2)).clamp(min=0) + .003*own  # a trial atom on top of a present one is never quite nothing
+    free = (own - (Q.float() @ G.mT).square().sum(1)).clamp(min=0) + .003*own  # a trial atom on top of a present one is never quite nothing
     pull = -(G @ r.float()[..., None])[..., 0].clamp(max=0)                # no negative charges
     return pull**2/free, pull/free
 
