@@ -129,7 +129,7 @@ def basins(
 def check_options(prediction:Prediction, grid:Grid, vote:str, centroid:str):
     "Refuse a choice that does not exist, and a grid that is not the prediction's."
     if vote not in ("majority", "probability"): raise ValueError(f"unknown vote {vote!r}; use majority or probability")
-    if centroid not in ("plain", "probability"): raise ValueError(f"unknown centroid {centroid!r}; use plain or probability")
+    if centroid not in ("plain", "probability", "offset"): raise ValueError(f"unknown centroid {centroid!r}; use plain, probability or offset")
     n = prediction.occupancy.shape[-1]
     if n != grid.voxels: raise ValueError(f"the prediction has {n} voxels a side, the grid {grid.voxels}; pass grid=Grid({n}, {grid.box:g})")
 
@@ -140,7 +140,7 @@ def segment(
     connectivity:int=6,     # As in `connected`; not used when `split`
     vote:str="majority",    # As in `vote_of`
     rule:str="argmax",      # As in `occupied_voxels`
-    centroid:str="plain",   # "plain": mean of the voxels; "probability": weighted by their probability of being occupied
+    centroid:str="plain",   # "plain": mean of the voxels; "probability": weighted by their probability of being occupied; "offset": mean of where the voxels say their atom is
     split:bool=False,       # Divide touching atoms at the valleys between them, as in `basins`
 )->Atoms:
     "Appendix D: the voxels that are not background, their components, a vote on the element, the centroid."
@@ -152,7 +152,8 @@ def segment(
     Z = vote_of(c, p, components, vote)
     weight = p.sum(1) if centroid == "probability" else torch.ones_like(p[:, 0])
     def mean(x, w): return (x.new_zeros(components, x.shape[1]).index_add_(0, c, x*w[:, None])) / w.new_zeros(components).index_add_(0, c, w)[:, None]
-    xyz = mean(grid.to_xyz(torch.stack(voxels[1:], 1).to(p.dtype)), weight)
+    at = torch.stack(voxels[1:], 1).to(p.dtype)
+    xyz = mean(grid.to_xyz(at + prediction.offset(tuple(voxels)).to(p.dtype) if centroid == "offset" else at), weight)
     confidence = mean(p.gather(1, Z[c, None] - 1), torch.ones_like(weight))[:, 0]
     crystal = c.new_zeros(components).index_copy_(0, c, voxels[0])
     return Atoms(*padded_rows(crystal, shape[0], Z, xyz, confidence))

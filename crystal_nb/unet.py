@@ -126,6 +126,10 @@ class Prediction:
         "What the elements at some voxels are, if there are atoms."
         raise NotImplementedError
 
+    def offset(self, voxels:tuple)->Tensor: # `(K, 3)`, in voxels, from the centres of K voxels to their atoms; zeros if the network does not say
+        "Where between the voxels the atoms are."
+        return self.occupancy.new_zeros(len(voxels[0]), 3)
+
     def log_prob(self)->Tensor: # `(batch, classes, n, n, n)`
         "Log probability of every class at every voxel: 10 MB a crystal, for the tests and for small things."
         occupied, n = self.occupancy[:, None], self.occupancy.shape[-1]
@@ -195,12 +199,15 @@ class FactorisedHead(nn.Module):
         block:int,      # Voxels of the grid for each voxel of the features: 8 or 1
         prior:float,    # Share of occupied voxels to start from
         hidden:int=128, # Channels of the network that names elements
+        offsets:bool=False, # It also says how far the atom is from the voxel's centre
     ):
         super().__init__()
         self.block, self.occupancy = block, conv(channels, block)
         nn.init.constant_(self.occupancy.bias, log_odds(prior))
         self.local = nn.Linear(channels, block*channels)
         self.name = nn.Sequential(nn.Linear(channels + 1, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, classes - 1))
+        self.offset = nn.Linear(hidden, 3) if offsets else None
+        if offsets: nn.init.zeros_(self.offset.weight); nn.init.zeros_(self.offset.bias)
 
     def forward(
         self,
@@ -210,13 +217,13 @@ class FactorisedHead(nn.Module):
         logits = self.occupancy(feature.float())
         return FactorisedPrediction((depth_to_space(logits) if self.block == 8 else logits)[:, 0], feature, density, self)
 
-    def species(
+    def hidden(
         self,
         feature:Tensor, # Features of the last level, `(batch, channels, m, m, m)`
         density:Tensor, # Density over `scale`, `(batch, 1, n, n, n)`
         voxels:tuple,   # Indices of K voxels of the fine grid, as in `Prediction.species`
-    )->Tensor:          # `(K, classes - 1)`
-        "Logits over elements at `voxels`, given that they are occupied."
+    )->Tensor:          # `(K, hidden)`
+        "What the head knows of each of the voxels."
         b, i, j, k = voxels
         m, n, f = feature.shape[-1], density.shape[-1], 2 if self.block == 8 else 1
         with full_precision(feature):
@@ -224,7 +231,14 @@ class FactorisedHead(nn.Module):
             h = self.local(h.float()).unflatten(1, (self.block, -1))
             h = h[torch.arange(len(b), device=b.device), (i % f*f + j % f)*f + k % f]
             d = density.flatten().index_select(0, ((b*n + i)*n + j)*n + k)
-            return self.name(torch.cat([h, d.float()[:, None]], 1))
+            return self.name[:-1](torch.cat([h, d.float()[:, None]], 1))
+
+    def ask(
+        self,
+        hidden:Tensor,   # From `hidden`, `(K, hidden)`
+        layer:nn.Module, # The question: which element, or where
+    )->Tensor:           # `(K, classes - 1)` logits over elements, given that the voxels are occupied; or `(K, 3)`
+        with full_precision(hidden): return layer(hidden)
 
 # %% ../nbs/04_unet.ipynb #7099b8d9
 class FactorisedPrediction(Prediction):
@@ -237,7 +251,10 @@ class FactorisedPrediction(Prediction):
         head:FactorisedHead, # Who to ask
     ): self.occupancy, self.feature, self.density, self.head = occupancy, feature, density, head
 
-    def species(self, voxels:tuple)->Tensor: return self.head.species(self.feature, self.density, voxels)
+    def hidden(self, voxels:tuple)->Tensor: return self.head.hidden(self.feature, self.density, voxels)
+    def species(self, voxels:tuple)->Tensor: return self.head.ask(self.hidden(voxels), self.head.name[-1])
+    def offset(self, voxels:tuple)->Tensor:
+        return self.head.ask(self.hidden(voxels), self.head.offset) if self.head.offset else super().offset(voxels)
 
 # %% ../nbs/04_unet.ipynb #2f03fa5f
 @contextmanager
@@ -313,6 +330,7 @@ class AttentionUNet(nn.Module):
         scale:float=10.,        # The density is divided by this, plotting units
         prior:float=1/160,      # Share of occupied voxels to start from
         checkpoint:bool=False,  # Recompute activations in the backward pass: less memory, more time
+        offsets:bool=False,     # Factorised head: it also says where between the voxels the atoms are
         blur:float=0.,          # Width of an atom's Gaussian, voxels: the network also sees the field sharpened; 0 = it does not
     ):
         super().__init__()
@@ -322,7 +340,7 @@ class AttentionUNet(nn.Module):
         self.enter, self.blocks = conv(block*(1 + len(SHARPER)*(blur > 0)), width), nn.ModuleList([ResidualBlock(w) for w in c])
         self.down = nn.ModuleList([conv(a, b, stride=2) for a, b in zip(c, c[1:])])
         self.up = nn.ModuleList([UpBlock(b, a) for a, b in zip(c, c[1:])])
-        self.leave, self.head = SyncBatchNorm3d(width), HEADS[head](width, classes, block, prior)
+        self.leave, self.head = SyncBatchNorm3d(width), HEADS[head](width, classes, block, prior, **dict(offsets=offsets) if head == "factorised" else {})
 
     def forward(
         self,
