@@ -45,7 +45,7 @@ def profiles(
     "What an atom of unit charge leaves along each axis of the coarse grid."
     return tuple((v[..., ::2] + v[..., 1::2])/2 for v in gaussians(xyz, grid.centers(xyz.dtype, xyz.device), sigma))
 
-# %% ../nbs/07_refinement.ipynb #2b517163
+# %% ../nbs/07_refinement.ipynb #69293d1b
 def equal_noise(
     noise:float|Tensor,      # Standard deviation of the noise, one for all or `(latents,)`, in units of the latents' own; inf = carries nothing
     latents:int,
@@ -61,6 +61,7 @@ def equal_noise(
     s = known[0] if (known == known[0]).all() else known.log().mean().exp()
     return s.item(), torch.where(v == s, 1., s/v).masked_fill(v == math.inf, 0.)
 
+# %% ../nbs/07_refinement.ipynb #18717a36
 def parity_blocks(
     W:Tensor,  # What each point of the coarse density does to the latents, in `parity_basis`, `(latents, n, n, n)`
 )->list:       # For each block: three slices of the axes, its latents (int64), and its part of W, `(points, its latents)`
@@ -72,6 +73,7 @@ def parity_blocks(
     own = [(part.argmax(1) == i).nonzero()[:, 0] for i in range(len(halves))]
     return [(h, k, W[(k, *h)].flatten(1).T.contiguous()) for h, k in zip(halves, own) if len(k)]
 
+# %% ../nbs/07_refinement.ipynb #8efad848
 class AtomCodes:
     "The code of a list of atoms, for a VAE that is linear in the density; latents are weighted to have equal noise."
     def __init__(
@@ -88,7 +90,12 @@ class AtomCodes:
         n = self.grid.voxels//2
         self.b, self.basis = vae.mean.double() @ W, parity_basis(n).to(W)
         self.blocks = parity_blocks(along_axes(self.basis, W.T.view(-1, n, n, n)))
-    def weigh(self, noise, latents, device):
+    def weigh(
+        self,
+        noise:float|Tensor, # As above
+        latents:int,
+        device,             # Where the codes are
+    ):
         self.latents, (self.noise, weight) = latents, equal_noise(noise, latents)
         self.weight = weight.to(device)           # `(latents,)`: multiply a code by it before comparing
         self.equations = int((weight > 0).sum())  # latents that carry something
@@ -104,9 +111,23 @@ class AtomCodes:
             x, y = charge[..., None]*g[:, :, 0, i], g[:, :, 1, j, None]*g[:, :, 2, None, k]
             z[:, l] = (x.mT @ y.flatten(2)).flatten(1) @ W
         return z - self.b
-    def axes(self, xyz): return tuple(v @ self.basis.T for v in profiles(xyz, self.grid, self.sigma))
-    def columns(self, charge, xyz): return columns(self, xyz[charge > 0])
-    def trials(self, charge, xyz): return self.lattice
+    def axes(
+        self,
+        xyz:Tensor, # `(..., 3)`, Å
+    )->tuple:       # `profiles`, even parts first
+        return tuple(v @ self.basis.T for v in profiles(xyz, self.grid, self.sigma))
+    def columns(
+        self,
+        charge:Tensor, # `(batch, atoms)`, float64; 0 = absent
+        xyz:Tensor,    # `(batch, atoms, 3)`, float64, Å
+    )->Tensor:         # `(present atoms, 4, latents)`, float32: what moving each atom of unit charge, and adding to it, does to the code
+        return columns(self, xyz[charge > 0])
+    def trials(
+        self,
+        charge:Tensor, # Present atoms; a linear code does not depend on them
+        xyz:Tensor,    # Their positions
+    )->Tensor:         # `(trials, latents)`, float32: the code of a unit atom at each trial position
+        return self.lattice
     @cached_property
     def single(self): return [W.float() for _, _, W in self.blocks]
     @cached_property
@@ -164,7 +185,11 @@ class NetworkCodes(AtomCodes):
         self.grid, self.sigma, self.chunk = grid or Grid(), sigma or 1., chunk
         p = getattr(vae, "padding", 0)           # such an encoder sees the true field around the box
         self.points = self.grid.to_xyz(torch.arange(-p, self.grid.voxels + p, dtype=torch.float64, device=self.weight.device))
-    def density(self, charge, xyz):
+    def density(
+        self,
+        charge:Tensor, # `(batch, atoms)`, float64; 0 = absent
+        xyz:Tensor,    # `(batch, atoms, 3)`, float64, Å
+    )->Tensor:         # `(batch, 1, n, n, n)`, float64, plotting units
         x, y, z = gaussians(xyz, self.points, self.sigma)[0].unbind(2)
         return ((charge[..., None]*x).mT @ (y[..., None]*z[..., None, :]).flatten(2)).view(-1, 1, *[len(self.points)]*3)
     def __call__(self, charge, xyz):
@@ -179,7 +204,10 @@ class NetworkCodes(AtomCodes):
     def trials(self, charge, xyz):
         g = gaussians(trial_points(self.grid, xyz.device)[:, None], self.points, self.sigma)[0][:, 0].float()
         return torch.stack([trial_atoms([g]*3, self.linearised(M)) for M in self.density(charge, xyz).float()])
-    def linearised(self, M):  # (1, n, n, n) -> (n³, latents)
+    def linearised(
+        self,
+        M:Tensor, # A density, `(1, n, n, n)`, float32, plotting units
+    )->Tensor:    # Derivatives of the code there, `(n³, latents)`, float32
         W, unit = [], torch.eye(self.latents, device=M.device)
         for e in unit.split(self.chunk):
             back = vjp(lambda M: self.vae.encode(M)[0], M.expand(len(e), -1, -1, -1, -1).contiguous())[1]
