@@ -92,9 +92,7 @@ class AtomCodes:
         self.blocks = parity_blocks(along_axes(self.basis, W.T.view(-1, n, n, n)))
     def weigh(
         self,
-        noise:float|Tensor, # As above
-        latents:int,
-        device,             # Where the codes are
+        noise:float|Tensor, latents:int, device,  # As above, their number, and where the codes are
     ):
         self.latents, (self.noise, weight) = latents, equal_noise(noise, latents)
         self.weight = weight.to(device)           # `(latents,)`: multiply a code by it before comparing
@@ -124,9 +122,8 @@ class AtomCodes:
         return columns(self, xyz[charge > 0])
     def trials(
         self,
-        charge:Tensor, # Present atoms; a linear code does not depend on them
-        xyz:Tensor,    # Their positions
-    )->Tensor:         # `(trials, latents)`, float32: the code of a unit atom at each trial position
+        *atoms,  # Those present; a linear code does not depend on them
+    )->Tensor:   # `(trials, latents)`, float32: the code of a unit atom at each trial position
         return self.lattice
     @cached_property
     def single(self): return [W.float() for _, _, W in self.blocks]
