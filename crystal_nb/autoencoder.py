@@ -22,7 +22,7 @@ from .crystals import Crystals, keep
 from .samples import SAMPLERS, Samples, inside, make_generator, tile
 from .voxels import Grid, density
 from .vae import SpectralCode
-from .training import Config, ModelError, load_model, save_model, stream_seed
+from .training import Config, ModelError, field, load_model, save_model, stream_seed
 from .segmentation import segment
 from .refinement import refine as fit_atoms
 from .evaluation import Evaluation, evaluate, match_structures
@@ -123,13 +123,18 @@ class CrystalAutoencoder:
         "Is there a fit of atoms to this model's code? For the linear code of single cells and of folded cubes."
         return isinstance(self.vae, SpectralCode) and self.config.representation != "repeating"
 
+    @property
+    def reading(self)->dict:
+        "How voxels become atoms, for `segment`: the variant of the paper's Appendix D that `06_segmentation` found best, and the U-Net's own offsets if it gives any."
+        return dict(rule="occupancy", vote="probability", split=True, centroid="offset" if self.config.offset_weight and self.config.head == "factorised" else "probability")
+
     def __repr__(self): return f"CrystalAutoencoder({self.config.representation}, {self.config.latents} latents, {type(self.vae).__name__}, U-Net width {self.config.width})"
 
 # %% ../nbs/09a_autoencoder.ipynb #bb04692b
 def _encode_samples(self, samples:Samples)->Tensor:
     "Codes of placed samples, `(batch, latents)`."
     Z, xyz = samples.Z.to(self.device), samples.xyz.to(self.device)
-    with torch.no_grad(): z = self.vae.encode(density(Z, xyz, self.grid, self.config.sigma))[0]
+    with torch.no_grad(): z = self.vae.encode(field(Z, xyz, self.config))[0]
     if self.config.representation != "folded": return z
     return torch.cat([z, (samples.lattice.flatten(1)/LATTICE_SCALE).to(z)], 1)
 
@@ -171,7 +176,7 @@ def decode_twice(self,
     noise:float=0.,     # Standard deviation of the noise on each number, in units of its own
 )->tuple[list[Decoded], list[Decoded]]: # The atoms that the network alone finds; the same after the fit
     "Atoms from codes, before and after the fit."
-    with torch.no_grad(): start = segment(self.unet(self.density(z)), self.grid)
+    with torch.no_grad(): start = segment(self.unet(self.density(z)), self.grid, **self.reading)
     network = _atoms(start.Z, start.xyz, torch.zeros(len(z)), lattices := _lattices(self, z))
     if not (refine and self.can_refine): return network, network
     end = fit_atoms(self.vae, z[:, :self.vae.latents].to(self.device), start.Z, start.xyz, self.grid, self.config.sigma, noise=noise)

@@ -219,7 +219,7 @@ def report(
 
 # %% ../nbs/14_cli.ipynb #2457de47
 @app.command(help="Encode crystals, decode them again, and compare: the paper's Table 1 for your crystals.\n\n"
-    "Writes into DIR: table1.csv, crystals.csv (a row a crystal), atoms.csv (a row an atom and direction), skipped.csv (id, reason) and cif/, the atoms found in the box. "
+    "Writes into DIR: table1.csv, crystals.csv (a row a crystal), atoms.csv (a row an atom and direction), skipped.csv (id, reason) and cif/: the crystals found, by a model that decodes no lattice as atoms in the box. "
     "A folder that exists is reused: files of an earlier run are replaced, others left alone.")
 @one_line
 def reconstruct(
@@ -228,6 +228,7 @@ def reconstruct(
     model:Annotated[str, typer.Option("--model", metavar="NAME|FOLDER", help="unit-cell, repeating, another model that ships, or a folder that crystal_nb train wrote.")]="unit-cell",
     limit:Annotated[int|None, typer.Option("--limit", metavar="N", min=1, help="Read only the first N crystals of SOURCE.")]=None,
     seed:Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Decides the random orientation of each crystal.")]=0,
+    noise:Annotated[float, typer.Option("--noise", metavar="X", min=0, help="Add noise to each number of the code, with X times its standard deviation: what a code of so many nats would carry.")]=0.,
     no_refine:Annotated[bool, typer.Option("--no-refine", help="The networks alone, as in the paper: do not fit the atoms to the code.")]=False,
     device:Annotated[str|None, typer.Option("--device", metavar="D", help=DEVICE)]=None,
 ):
@@ -239,7 +240,7 @@ def reconstruct(
     with made_folder(out):
         autoencoder = open_model(model, device)
         crystals, skipped = read_crystals(source, limit=limit, progress=progress)
-        r = autoencoder.reconstruct(crystals, seed=seed, refine=not no_refine, progress=progress) if len(crystals) else None
+        r = autoencoder.reconstruct(crystals, seed=seed, refine=not no_refine, progress=progress, noise=noise) if len(crystals) else None
         if r: skipped = pd.concat([skipped, r.skipped], ignore_index=True)
         with staged(out) as part:
             write_csv(skipped[["id", "reason"]], part/"skipped.csv")
@@ -249,6 +250,7 @@ def reconstruct(
                 write_cifs(part/"cif", r.ids, r.found, r.evaluation.box)
     if not r or not r.ids: raise nothing_left(source, skipped, out)
     how = "atoms fitted to the code" if autoencoder.can_refine and not no_refine else "network alone"
+    if noise: how += f", noise {noise:g} on the code"
     report(r.evaluation, table, skipped, f"{how}, on {device}", time.perf_counter() - start, out)
 
 # %% ../nbs/14_cli.ipynb #93e4e1c7

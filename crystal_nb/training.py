@@ -7,7 +7,7 @@ __all__ = ['CHOICES', 'MAY_BE_ZERO', 'SHARES', 'PLACE_WIDTH', 'PRESETS', 'PERCEN
            'check_config', 'known_field', 'read_setting', 'from_dict', 'with_settings', 'ScaleGradient',
            'scale_gradient', 'cross_entropy', 'binary_cross_entropy', 'place_loss', 'crop', 'forward', 'losses',
            'objective', 'Joint', 'stream_seed', 'make_grid', 'density_latents', 'build', 'from_means', 'epoch_order',
-           'batch_index', 'Batch', 'draw', 'voxelise', 'make_batch', 'learning_rate', 'make_optimizer',
+           'batch_index', 'Batch', 'draw', 'field', 'voxelise', 'make_batch', 'learning_rate', 'make_optimizer',
            'update_average', 'autocast', 'shares', 'validate', 'ModelError', 'atomic', 'make_folder', 'model_card',
            'save_model', 'read_config', 'load_model', 'Run', 'fingerprint', 'save_checkpoint', 'load_checkpoint',
            'usable', 'prepare_data', 'fit_code', 'TrainingError', 'make_accelerator', 'agree', 'train_step',
@@ -357,16 +357,24 @@ def draw(
     placed = SAMPLERS[config.representation](crystals, index.numpy(), **how)
     return placed.Z, placed.xyz
 
+def field(
+    Z:Tensor,    # Atomic numbers, `(batch, atoms)`, 0 = absent
+    xyz:Tensor,  # Positions, `(batch, atoms, 3)`, Å
+    config:Config,
+)->Tensor:       # Density with the margin of a padded encoder, `(batch, 1, n, n, n)`, plotting units
+    "The density as the encoder sees it; a padded one is shown a larger window, so that its margin is the true field."
+    grid, p = make_grid(config), config.padding
+    return density(Z, xyz + p*grid.step, Grid(grid.voxels + 2*p, grid.box + 2*p*grid.step, grid.kind), config.sigma)
+
 def voxelise(
     Z:Tensor,    # Atomic numbers, `(batch, atoms)`, 0 = absent
     xyz:Tensor,  # Positions, `(batch, atoms, 3)`, Å
     config:Config,
 )->tuple[Tensor,Tensor,Tensor]: # Density with margin, `(batch, 1, n, n, n)`, plotting units; species `(batch, voxels, voxels, voxels)`, uint8; offsets, as in `Batch`
-    "The grids of `02_voxels`; a padded encoder's density is drawn on a larger window, so that its margin is the true field."
-    grid, p = make_grid(config), config.padding
-    window, atom = Grid(grid.voxels + 2*p, grid.box + 2*p*grid.step, grid.kind), nearest_atom(Z, xyz, grid, config.radius)
+    "The grids of `02_voxels`: what the networks see, and what they are to say."
+    grid, atom = make_grid(config), nearest_atom(Z, xyz, make_grid(config), config.radius)
     S = torch.cat([Z.flatten(), Z.new_zeros(1)]).to(torch.uint8)[atom]  # `species` without looking twice
-    return density(Z, xyz + p*grid.step, window, config.sigma), S, offsets(atom, xyz, grid) if config.offset_weight else xyz.new_zeros(len(xyz), 0)
+    return field(Z, xyz, config), S, offsets(atom, xyz, grid) if config.offset_weight else xyz.new_zeros(len(xyz), 0)
 
 # %% ../nbs/05_training.ipynb #376150b4
 def make_batch(
