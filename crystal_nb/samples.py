@@ -236,6 +236,7 @@ def central(
     cost, best = ((y**2).sum(3) + 1e6*((x < 0) | (x >= box)).any(3)).min(2)
     return x.gather(2, best[..., None, None].expand(-1, -1, 1, 3))[:, :, 0], cost < 1e6
 
+# %% ../nbs/01_samples.ipynb #9259870e
 def folded_samples(
     crystals,                              # Packed set of crystals
     index=None,                            # Which of them: integers or a mask, `(batch,)`; None = all

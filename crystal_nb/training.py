@@ -104,7 +104,6 @@ class Config:
     def with_settings(self, settings:dict|list)->"Config": return with_settings(self, settings)
     def to_dict(self)->dict: return asdict(self)
     def to_json(self)->str: return json.dumps(asdict(self), indent=1)
-
     @staticmethod
     def from_dict(values:dict)->"Config": return from_dict(values)
     @staticmethod

@@ -251,7 +251,8 @@ class FactorisedPrediction(Prediction):
         head:FactorisedHead, # Who to ask
     ): self.occupancy, self.feature, self.density, self.head = occupancy, feature, density, head
 
-    def hidden(self, voxels:tuple)->Tensor: return self.head.hidden(self.feature, self.density, voxels)
+    def hidden(self, voxels:tuple)->Tensor: # `(K, hidden)`, what the head knows of each of K voxels
+        return self.head.hidden(self.feature, self.density, voxels)
     def species(self, voxels:tuple)->Tensor: return self.head.ask(self.hidden(voxels), self.head.name[-1])
     def offset(self, voxels:tuple)->Tensor:
         return self.head.ask(self.hidden(voxels), self.head.offset) if self.head.offset else super().offset(voxels)
