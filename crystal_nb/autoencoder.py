@@ -19,10 +19,11 @@ from pymatgen.core import Lattice, Structure
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from .crystals import Crystals, keep
-from .samples import SAMPLERS, Samples, inside, make_generator, tile
-from .voxels import Grid, density
+from .samples import Samples, inside, make_generator, tile
+from .voxels import Grid
 from .vae import SpectralCode
 from .training import Config, ModelError, field, load_model, save_model, stream_seed
+from .training import place as place_samples
 from .segmentation import segment
 from .refinement import refine as fit_atoms
 from .evaluation import Evaluation, evaluate, match_structures
@@ -90,8 +91,7 @@ def place(
     seed:int=0,        # Seed of the rotations, and of the origins of repeating cells
 )->tuple[Crystals, Samples, pd.DataFrame]: # Those that fit, their samples, and what was skipped: `id`, `reason`
     "One sample of each crystal; those that do not fit the box are listed with that reason."
-    how = {"unit-cell": dict(center=config.center), "repeating": dict(margin=6*config.sigma), "folded": {}}[config.representation]
-    s = SAMPLERS[config.representation](crystals, generator=seed, box=config.box, rotate=config.rotate, **how)
+    s = place_samples(crystals, None, config, seed)
     ok = s.placed.numpy() if config.filter == "none" else s.placed.numpy() & keep(crystals, config.filter, config.box)
     reason = f"does not fit the {config.box:g} Å box"
     skipped = pd.DataFrame(dict(id=[i for i, k in zip(crystals.ids, ok) if not k], reason=reason), dtype=str)
@@ -204,10 +204,13 @@ class Reconstruction:
     skipped:pd.DataFrame   # Crystals that could not go in: `id`, `reason`
 
 # %% ../nbs/09a_autoencoder.ipynb #a1eefcff
-def _score(self, ids, formulas, true:list[Decoded], found:list[Decoded], seconds)->Evaluation:
-    "`evaluate` for lists of `Decoded`, with the fit's own verdict as a further column `converged`."
-    pairs = [[getattr(d, k) for d in cell_to_cube(atoms, self.config.box)] for atoms in (true, found) for k in ("Z", "xyz")]
-    e = evaluate(ids, formulas, *pairs, box=self.config.box, seconds=seconds, representation="unit-cell" if self.config.representation == "unit-cell" else "repeating")
+def _score(self, crystals:Crystals, cubes:list[Decoded], found:list[Decoded], seconds)->Evaluation:
+    "`evaluate` for lists of `Decoded`, with the fit's own verdict as a further column `converged`; where a lattice was decoded, the structures are matched."
+    pairs = [[getattr(d, k) for d in atoms] for atoms in (cubes, cell_to_cube(found, self.config.box)) for k in ("Z", "xyz")]
+    match = match_structures(crystals.structures(), (d.structure() for d in found)) if self.config.representation == "folded" else (None, None)
+    formulas = [crystals.formula(i) for i in range(len(crystals))]
+    e = evaluate(list(crystals.ids), formulas, *pairs, box=self.config.box, seconds=seconds, match=match[0], match_rms=match[1],
+                 representation="unit-cell" if self.config.representation == "unit-cell" else "repeating")
     e.crystals["converged"] = [d.converged for d in found]
     return e
 
@@ -244,13 +247,9 @@ def reconstruct(self,
         bar.update(len(rows))
     bar.close()
     network, found = ([d[i] for i in range(len(true))] for d in (network, found))
-    formulas = [crystals.formula(i) for i in range(len(crystals))]
-    ids, score = list(crystals.ids), lambda atoms: _score(self, list(crystals.ids), formulas, true, atoms, seconds)
-    evaluation = score(found)
-    alone = score(network) if refine and self.can_refine else evaluation
-    if self.config.representation == "folded":
-        for e, atoms in ((evaluation, found), (alone, network)):
-            e.crystals["match"], e.crystals["match_rms"] = match_structures((crystals.structure(i) for i in range(len(crystals))), (d.structure() for d in atoms))
-    return Reconstruction(ids, true, found, evaluation, alone, pd.concat([bad, large], ignore_index=True))
+    cubes = cell_to_cube(true, self.config.box)
+    evaluation = _score(self, crystals, cubes, found, seconds)
+    alone = _score(self, crystals, cubes, network, seconds) if refine and self.can_refine else evaluation
+    return Reconstruction(list(crystals.ids), true, found, evaluation, alone, pd.concat([bad, large], ignore_index=True))
 
 CrystalAutoencoder.reconstruct = reconstruct

@@ -146,11 +146,13 @@ def fields(
 def columns(
     codes:AtomCodes,
     xyz:Tensor, # `(atoms, 3)`, float64, Å
-)->Tensor:      # `(atoms, 4, latents)`, float32: derivatives of a unit atom's code along x, y, z (1/Å), and the code itself without its offset
+    double:bool=False, # In float64: covariances of ill-conditioned fits need it
+)->Tensor:      # `(atoms, 4, latents)`, float32 or float64: derivatives of a unit atom's code along x, y, z (1/Å), and the code itself without its offset
     "What each of the four unknowns of an atom of unit charge does to the code."
-    g, d = (v.float().unbind(1) for v in codes.axes(xyz))
+    g, d = ((v if double else v.float()).unbind(1) for v in codes.axes(xyz))
     J = g[0].new_empty(len(xyz), 4, codes.latents)
-    for (axes, l, _), W in zip(codes.blocks, codes.single):
+    for (axes, l, W), single in zip(codes.blocks, codes.single):
+        W = W if double else single
         J[..., l] = fields(*([v[:, i] for v, i in zip(gd, axes)] for gd in (g, d))).flatten(2) @ W
     return J
 

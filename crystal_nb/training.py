@@ -7,12 +7,12 @@ __all__ = ['CHOICES', 'MAY_BE_ZERO', 'SHARES', 'PLACE_WIDTH', 'PRESETS', 'PERCEN
            'check_config', 'known_field', 'read_setting', 'from_dict', 'with_settings', 'ScaleGradient',
            'scale_gradient', 'cross_entropy', 'binary_cross_entropy', 'place_loss', 'crop', 'forward', 'losses',
            'objective', 'Joint', 'stream_seed', 'make_grid', 'density_latents', 'build', 'from_means', 'epoch_order',
-           'batch_index', 'Batch', 'draw', 'field', 'voxelise', 'make_batch', 'learning_rate', 'make_optimizer',
-           'update_average', 'autocast', 'shares', 'validate', 'ModelError', 'atomic', 'make_folder', 'model_card',
-           'save_model', 'read_config', 'load_model', 'Run', 'fingerprint', 'save_checkpoint', 'load_checkpoint',
-           'usable', 'prepare_data', 'fit_code', 'TrainingError', 'make_accelerator', 'agree', 'train_step',
-           'check_finite', 'evaluate_run', 'Reporter', 'Stop', 'take_over', 'begin', 'claim', 'make_writer', 'describe',
-           'record', 'fit', 'plot_history']
+           'batch_index', 'Batch', 'place', 'draw', 'field', 'voxelise', 'make_batch', 'learning_rate',
+           'make_optimizer', 'update_average', 'autocast', 'shares', 'validate', 'ModelError', 'atomic', 'make_folder',
+           'model_card', 'save_model', 'read_config', 'load_model', 'Run', 'fingerprint', 'save_checkpoint',
+           'load_checkpoint', 'usable', 'prepare_data', 'fit_code', 'TrainingError', 'make_accelerator', 'agree',
+           'train_step', 'check_finite', 'evaluate_run', 'Reporter', 'Stop', 'take_over', 'begin', 'claim',
+           'make_writer', 'describe', 'record', 'fit', 'plot_history']
 
 # %% ../nbs/05_training.ipynb #16bc1df0
 from contextlib import contextmanager, nullcontext
@@ -43,8 +43,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from . import __version__
 from .crystals import Crystals, keep, prototypes, split
-from .samples import SAMPLERS, fits, make_generator
-from .voxels import Grid, density, nearest_atom, offsets, species
+from .samples import SAMPLERS, Samples, fits, make_generator
+from .voxels import Grid, density, nearest_atom, offsets, paint
 from .vae import ConvVAE, DeepSpectralCode, SpectralCode, kl_divergence
 from .unet import AttentionUNet
 
@@ -344,17 +344,24 @@ class Batch(NamedTuple):
     noise:Tensor  # Standard normal, `(batch, latents)`
     D:Tensor      # From the occupied voxels to their atoms, `(batch, voxels, voxels, voxels, 3)`, in voxels; `(batch, 0)` if not asked for
 
+def place(
+    crystals:Crystals,
+    index,             # Which of them, `(batch,)`; None = all
+    config:Config,
+    seed:int,          # Decides orientation and origin
+)->Samples:            # In the box; those that found no place hold no atom
+    "Place crystals in the box as the settings say."
+    how = {"unit-cell": dict(center=config.center), "repeating": dict(margin=6*config.sigma + config.padding*make_grid(config).step), "folded": {}}[config.representation]
+    return SAMPLERS[config.representation](crystals, index, generator=seed, box=config.box, rotate=config.rotate, **how)
+
 def draw(
     crystals:Crystals,
     index:Tensor,      # Which of them, `(batch,)`
     config:Config,
     seed:int,          # Decides orientation and origin
 )->tuple[Tensor,Tensor]: # Z `(batch, atoms)`, 0 = absent; xyz `(batch, atoms, 3)`, Å
-    "Place crystals in the box."
-    how = dict(generator=seed, box=config.box, rotate=config.rotate)
-    how |= {"unit-cell": dict(center=config.center), "repeating": dict(margin=6*config.sigma + config.padding*make_grid(config).step), "folded": {}}[config.representation]
-    placed = SAMPLERS[config.representation](crystals, index.numpy(), **how)
-    return placed.Z, placed.xyz
+    "The atoms of placed crystals."
+    return place(crystals, index.numpy(), config, seed)[:2]
 
 def field(
     Z:Tensor,    # Atomic numbers, `(batch, atoms)`, 0 = absent
@@ -372,8 +379,7 @@ def voxelise(
 )->tuple[Tensor,Tensor,Tensor]: # Density with margin, `(batch, 1, n, n, n)`, plotting units; species `(batch, voxels, voxels, voxels)`, uint8; offsets, as in `Batch`
     "The grids of `02_voxels`: what the networks see, and what they are to say."
     grid, atom = make_grid(config), nearest_atom(Z, xyz, make_grid(config), config.radius)
-    S = torch.cat([Z.flatten(), Z.new_zeros(1)]).to(torch.uint8)[atom]  # `species` without looking twice
-    return field(Z, xyz, config), S, offsets(atom, xyz, grid) if config.offset_weight else xyz.new_zeros(len(xyz), 0)
+    return field(Z, xyz, config), paint(Z, atom), offsets(atom, xyz, grid) if config.offset_weight else xyz.new_zeros(len(xyz), 0)
 
 # %% ../nbs/05_training.ipynb #376150b4
 def make_batch(
@@ -598,9 +604,7 @@ def usable(
     "Which crystals pass the filter and found a place in the box."
     mask = np.ones(len(crystals), bool) if config.filter == "none" else keep(crystals, config.filter, config.box)
     if config.representation == "repeating": return mask  # always placed
-    how = dict(center=config.center) if config.representation == "unit-cell" else {}
-    for some in np.array_split(mask.nonzero()[0], range(1024, mask.sum(), 1024)):
-        mask[some] = SAMPLERS[config.representation](crystals, some, 0, config.box, config.rotate, **how).placed.numpy()
+    for some in np.array_split(mask.nonzero()[0], range(1024, mask.sum(), 1024)): mask[some] = place(crystals, some, config, 0).placed.numpy()
     return mask
 
 def prepare_data(

@@ -320,14 +320,17 @@ class SpectralCode(DensityVAE):
             v = coarsen(M.to(self.mean.dtype)).flatten(1)
             mu = (v - self.mean) @ self.components / self.scale
         return mu, torch.full_like(mu, 2*math.log(self.noise) if self.noise else -math.inf)
+    def coarse(
+        self,
+        z:Tensor, # `(batch, latents)`, unitless
+    )->Tensor:    # Coarse density, `(batch, 1, n/2, n/2, n/2)`, plotting units
+        return ((z.to(self.mean.dtype)*self.scale) @ self.components.T + self.mean).view(-1, 1, *[self.grid.voxels//2]*3)
     def decode(
         self,
         z:Tensor, # `(batch, latents)`, unitless
     )->Tensor:    # Density, `(batch, 1, n, n, n)`, plotting units; slightly negative in places
         self.check_latents(z)
-        with torch.autocast(z.device.type, enabled=False):
-            v = (z.to(self.mean.dtype)*self.scale) @ self.components.T + self.mean
-            return upsample(v.view(-1, 1, *[self.grid.voxels//2]*3), self.grid, self.sigma)
+        with torch.autocast(z.device.type, enabled=False): return upsample(self.coarse(z), self.grid, self.sigma)
     def extra_repr(self): return f"latents={self.latents}, noise={self.noise:g}, voxels={self.grid.voxels}, kind={self.grid.kind!r}, sigma={self.sigma:g}"
 
 # %% ../nbs/03_vae.ipynb #3e08c721
@@ -371,11 +374,9 @@ class DeepSpectralCode(SpectralCode):
         self.unit, widths = unit, [1] + [width]*(layers - 1) + [1]
         self.correction = nn.Sequential(*(m for a, b in zip(widths, widths[1:]) for m in (nn.SiLU(), nn.Conv3d(a, b, 3, padding=1))))[1:]
         nn.init.zeros_(self.correction[-1].weight); nn.init.zeros_(self.correction[-1].bias)
-    def decode(
+    def coarse(
         self,
         z:Tensor, # `(batch, latents)`, unitless
-    )->Tensor:    # Density, `(batch, 1, n, n, n)`, plotting units
-        self.check_latents(z)
-        with torch.autocast(z.device.type, enabled=False):
-            v = ((z.to(self.mean.dtype)*self.scale) @ self.components.T + self.mean).view(-1, 1, *[self.grid.voxels//2]*3)
-            return upsample(v + self.unit*self.correction(v/self.unit), self.grid, self.sigma)
+    )->Tensor:    # Coarse density, `(batch, 1, n/2, n/2, n/2)`, plotting units
+        v = super().coarse(z)
+        return v + self.unit*self.correction(v/self.unit)
