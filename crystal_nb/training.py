@@ -45,7 +45,7 @@ from . import __version__
 from .crystals import Crystals, keep, prototypes, split
 from .samples import SAMPLERS, Samples, fits, make_generator
 from .voxels import Grid, density, nearest_atom, offsets, paint
-from .vae import ConvVAE, DeepSpectralCode, SpectralCode, kl_divergence
+from .vae import ConvVAE, DeepSpectralCode, ResidualVAE, SpectralCode, kl_divergence
 from .unet import AttentionUNet
 
 # %% ../nbs/05_training.ipynb #7f54602f
@@ -62,11 +62,11 @@ class Config:
     grid:str = "bins"                  # "bins" (centres of equal bins) or "nodes" (both faces included, as in the released code)
     sigma:float = 1.                   # Width of an atom's Gaussian, Å
     radius:float = .5                  # Voxels this close to an atom carry its species, Å
-    vae:str = "spectral"               # "spectral" (linear, fitted before training), "deep" (the same with a trained decoder) or "conv" (the paper's, trained)
+    vae:str = "spectral"               # "spectral" (linear, fitted before training), "deep" (the same with a trained decoder), "conv" (the paper's, trained) or "residual" (trained from the best linear one)
     latents:int = 300                  # Numbers in the code; of a folded cube, nine of them are the lattice
     noise:float = .01                  # Spectral code: deviation of the posterior, in units of each latent's own
     fit_samples:int = 24000            # Spectral code: samples of the training crystals that it is fitted to
-    vae_width:int = 16                 # Convolutional code: channels of the first convolution
+    vae_width:int = 16                 # Convolutional code: channels of the first convolution; residual: half of those at the coarse resolution
     vae_norm:bool = False              # Convolutional code: batch norm in the decoder too
     padding:int = 0                    # Convolutional code: voxels of the true field around the box that the encoder also sees
     beta:float = 1.                    # Weight of the KL divergence in L_VAE; 1 = the evidence lower bound
@@ -111,7 +111,7 @@ class Config:
 
 # %% ../nbs/05_training.ipynb #299193ee
 CHOICES = dict(representation=["unit-cell", "repeating", "folded"], filter=["max-side", "min-side", "atoms-extent", "none"], center=["atoms", "cell"],
-               grid=["bins", "nodes"], vae=["spectral", "deep", "conv"], loss=["cross_entropy", "bce"], stem=["subpixel", "full"], head=["factorised", "dense"],
+               grid=["bins", "nodes"], vae=["spectral", "deep", "conv", "residual"], loss=["cross_entropy", "bce"], stem=["subpixel", "full"], head=["factorised", "dense"],
                optimizer=["adamw", "adam", "sgd"], schedule=["one-cycle", "cosine", "constant"], precision=["bf16", "fp32"])
 MAY_BE_ZERO = {"noise", "padding", "beta", "gamma", "species_weight", "offset_weight", "weight_decay", "clip", "seed", "checkpoint_minutes"}
 SHARES = {"warmup", "ema", "val_fraction"}  # in [0, 1)
@@ -295,8 +295,10 @@ def build(
     "The two networks of a configuration; a spectral code comes empty, to be fitted or loaded."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.seed, "weights"))
-        if config.vae != "conv": vae = dict(spectral=SpectralCode, deep=DeepSpectralCode)[config.vae](density_latents(config), config.noise, make_grid(config), config.sigma)
-        else: vae = ConvVAE(density_latents(config), config.padding, config.scale, config.vae_width, config.vae_norm)
+        latents, grid = density_latents(config), make_grid(config)
+        if config.vae == "conv": vae = ConvVAE(latents, config.padding, config.scale, config.vae_width, config.vae_norm)
+        elif config.vae == "residual": vae = ResidualVAE(latents, grid, config.sigma, 2*config.vae_width, config.scale)
+        else: vae = dict(spectral=SpectralCode, deep=DeepSpectralCode)[config.vae](latents, config.noise, grid, config.sigma)
         return vae, AttentionUNet(config.width, config.depth, config.stem, config.head, scale=config.scale, checkpoint=config.recompute, offsets=config.offset_weight > 0,
                                  blur=config.sharpen*config.sigma/make_grid(config).step)
 
@@ -764,19 +766,22 @@ def take_over(
 def begin(
     train:Crystals, val:Crystals, config:Config, out:Path,
     resume:bool, accelerator:Accelerator, say,
-    start:Path|None=None, # Model folder whose weights to start from
+    start:Path|None=None, # Model folder whose weights to start from: the U-Net's, and the VAE's if it is trained and of the same kind
 )->Run:
     "A new run, its spectral code fitted and its first checkpoint written; or the one in `out`, as far as it had come."
     last, data = out/"last.pt", fingerprint(train, val)
     if resume: state = load_checkpoint(last, config, data)
-    vae, unet = build(config)
+    (vae, unet), started = build(config), False
     if start and not resume:
         trained = load_model(start)
         take_over(unet, trained[1], "U-Net")
-        if config.vae == "conv": take_over(vae, trained[0], "VAE")
-    if config.vae != "conv" and not resume:
+        started = config.vae in ("conv", "residual") and trained[2].vae == config.vae
+        if started: take_over(vae, trained[0], "VAE")
+    if config.vae != "conv" and not resume and not started:
         say(f"fitting {density_latents(config)} components to {config.fit_samples:,} samples")
-        vae.load_state_dict(fit_code(train, config).state_dict(), strict=False)  # the rest, if any, is trained
+        code = fit_code(train, config)
+        if config.vae == "residual": vae.start_from(code, config.beta)
+        else: vae.load_state_dict(code.state_dict(), strict=False)  # the rest, if any, is trained
     run = Run(vae, unet, config, data, accelerator.device)
     if resume: run.load_state_dict(state)
     elif accelerator.is_main_process: save_checkpoint(last, run)

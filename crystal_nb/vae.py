@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['kl_divergence', 'sample_latent', 'AllReduceSum', 'SyncBatchNorm3d', 'ConvEncoder', 'NonNegative', 'ConvDecoder',
            'DensityVAE', 'ConvVAE', 'coarsen', 'along_axes', 'interpolation', 'upsample', 'parity_basis', 'Moments',
-           'mean_and_components', 'SpectralCode', 'fit_spectral_code', 'DeepSpectralCode']
+           'mean_and_components', 'SpectralCode', 'fit_spectral_code', 'DeepSpectralCode', 'fine_variances',
+           'linear_posterior', 'ResidualVAE']
 
 # %% ../nbs/03_vae.ipynb #9dfe9294
 import math
@@ -380,3 +381,77 @@ class DeepSpectralCode(SpectralCode):
     )->Tensor:    # Coarse density, `(batch, 1, n/2, n/2, n/2)`, plotting units
         v = super().coarse(z)
         return v + self.unit*self.correction(v/self.unit)
+
+# %% ../nbs/03_vae.ipynb #2e2f9a6f
+def fine_variances(
+    code:SpectralCode, # Fitted
+)->Tensor:             # `(latents,)`, squared plotting units
+    "Variance of the density along each principal direction, summed over the fine voxels."
+    n, k = code.grid.voxels//2, code.latents
+    P = upsample((code.components*code.scale).T.reshape(k, 1, n, n, n), code.grid, code.sigma)
+    return P.square().sum((1, 2, 3, 4))
+
+def linear_posterior(
+    variances:Tensor,  # From `fine_variances`, `(latents,)`, squared plotting units
+    beta:float,        # Weight of the KL divergence, beside half the squared error summed over the fine voxels
+    most:float=.999,   # Largest posterior variance; 1 would cut a direction off from training for ever
+)->Tensor:             # Posterior variance of each latent, `(latents,)`, unitless
+    "Where the best linear beta-VAE stands: reverse water-filling."
+    return (beta/variances).clamp(1e-8, most)
+
+# %% ../nbs/03_vae.ipynb #cd26ef38
+class ResidualVAE(DensityVAE):
+    "A beta-VAE on the coarse density: the best linear one, and convolutions that correct both of its halves; all of it is trained. Empty until `start_from` or `load_state_dict`."
+    def __init__(
+        self,
+        latents:int=300,
+        grid:Grid=Grid(),
+        sigma:float=1.,  # Width of the Gaussians that the density is made of, Å
+        width:int=32,    # Channels of the convolutions at the coarse resolution
+        unit:float=10.,  # They see the density divided by this, plotting units
+    ):
+        super().__init__()
+        self.latents, self.grid, self.unit, self.code, w = latents, grid, unit, SpectralCode(latents, 1., grid, sigma), width
+        self.read, self.write, self.logvar = nn.Parameter(torch.eye(latents)), nn.Parameter(torch.eye(latents)), nn.Parameter(torch.zeros(latents))
+        n = (grid.voxels//2 + 3)//4  # points after two halvings
+        conv = lambda a, b, stride=1: nn.Conv3d(a, b, 3, stride, 1)
+        self.see = nn.Sequential(conv(1, w), nn.SiLU(), conv(w, 2*w, 2), nn.SiLU(), conv(2*w, 4*w, 2), nn.SiLU(), nn.Flatten(), nn.Linear(4*w*n**3, 2*latents))
+        self.seed = nn.Sequential(nn.Linear(latents, 2*w*n**3), nn.Unflatten(1, (2*w, n, n, n)))
+        self.fine, self.down = conv(1, w), conv(w, 2*w, 2)
+        self.middle = nn.ModuleList(nn.Sequential(nn.SiLU(), conv(2*w, 2*w), nn.SiLU(), conv(2*w, 2*w)) for _ in range(2))
+        self.up, self.last = conv(2*w, w), nn.Sequential(nn.SiLU(), conv(w, w), nn.SiLU(), conv(w, 1))
+        for layer in (self.see[-1], self.last[-1]): nn.init.zeros_(layer.weight); nn.init.zeros_(layer.bias)
+
+    @torch.no_grad()
+    def start_from(self,
+        code:SpectralCode, # Fitted to the crystals that it will be trained on
+        beta:float,        # Weight of the KL divergence in training
+    ):
+        "Become the best linear beta-VAE."
+        self.code.load_state_dict(code.state_dict())
+        tau2 = linear_posterior(fine_variances(self.code), beta)
+        for A in (self.read, self.write): A.copy_((1 - tau2).sqrt().diag())
+        self.logvar.copy_(tau2.log())
+
+    def encode(
+        self,
+        M:Tensor,            # Density, `(batch, 1, n, n, n)`, plotting units
+    )->tuple[Tensor,Tensor]: # Posterior means and log variances, `(batch, latents)` each, unitless
+        self.check_density(M, self.grid.voxels)
+        with torch.autocast(M.device.type, enabled=False): s = self.code.encode(M)[0] @ self.read.T
+        mu, logvar = self.see(coarsen(M)/self.unit).to(s.dtype).chunk(2, 1)
+        return s + mu, (self.logvar + logvar).clamp(-20, 4)
+
+    def decode(
+        self,
+        z:Tensor, # `(batch, latents)`, unitless
+    )->Tensor:    # Density, `(batch, 1, n, n, n)`, plotting units, not negative
+        self.check_latents(z)
+        with torch.autocast(z.device.type, enabled=False): v = self.code.coarse(z @ self.write.T)
+        h = self.fine(v/self.unit)
+        x = self.down(F.silu(h))
+        x = x + F.interpolate(self.seed(z), x.shape[2:])
+        for block in self.middle: x = x + block(x)
+        h = h + F.interpolate(self.up(F.silu(x)), h.shape[2:], mode="trilinear")
+        v = v + self.unit*self.last(h).to(v.dtype)
+        with torch.autocast(z.device.type, enabled=False): return NonNegative.apply(upsample(v, self.grid, self.code.sigma))
