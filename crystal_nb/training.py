@@ -68,6 +68,7 @@ class Config:
     fit_samples:int = 24000            # Spectral code: samples of the training crystals that it is fitted to
     vae_width:int = 16                 # Convolutional code: channels of the first convolution; residual: half of those at the coarse resolution
     vae_norm:bool = False              # Convolutional code: batch norm in the decoder too
+    condition:str = "none"             # "none", or "amplitude": the largest density multiplies the bottleneck's input and output (vae "conv" or "residual")
     padding:int = 0                    # Convolutional code: voxels of the true field around the box that the encoder also sees
     beta:float = 1.                    # Weight of the KL divergence in L_VAE; 1 = the evidence lower bound
     gamma:float = .1                   # Weight of the segmentation loss in L_VAE
@@ -111,7 +112,7 @@ class Config:
 
 # %% ../nbs/05_training.ipynb #299193ee
 CHOICES = dict(representation=["unit-cell", "repeating", "folded"], filter=["max-side", "min-side", "atoms-extent", "none"], center=["atoms", "cell"],
-               grid=["bins", "nodes"], vae=["spectral", "deep", "conv", "residual"], loss=["cross_entropy", "bce"], stem=["subpixel", "full"], head=["factorised", "dense"],
+               grid=["bins", "nodes"], vae=["spectral", "deep", "conv", "residual"], condition=["none", "amplitude"], loss=["cross_entropy", "bce"], stem=["subpixel", "full"], head=["factorised", "dense"],
                optimizer=["adamw", "adam", "sgd"], schedule=["one-cycle", "cosine", "constant"], precision=["bf16", "fp32"])
 MAY_BE_ZERO = {"noise", "padding", "beta", "gamma", "species_weight", "offset_weight", "weight_decay", "clip", "seed", "checkpoint_minutes"}
 SHARES = {"warmup", "ema", "val_fraction"}  # in [0, 1)
@@ -138,6 +139,7 @@ def check_config(config:"Config"):
         raise ValueError(f"loss = 'bce' asks 95 questions at every voxel, which head = {c.head!r} does not answer; use head = 'dense' or loss = 'cross_entropy'")
     if c.representation == "folded" and c.latents < 10: raise ValueError(f"latents = {c.latents}, but nine are the lattice of a folded cube; use 10 or more")
     if c.vae == "conv" and c.voxels != 30: raise ValueError(f"voxels = {c.voxels}, but vae = 'conv' decodes 30; use voxels = 30 or vae = 'spectral'")
+    if c.condition != "none" and c.vae not in ("conv", "residual"): raise ValueError(f"condition = {c.condition!r} needs a bottleneck that is trained; use vae = 'conv' or 'residual'")
     if c.vae != "conv" and c.padding: raise ValueError(f"padding = {c.padding} is for vae = 'conv'; use padding = 0 with vae = {c.vae!r}")
     if c.vae != "conv" and not c.noise: raise ValueError("noise = 0 would cost infinitely many nats; use a small number such as 1e-4")
     if c.voxels % 2 and (c.stem == "subpixel" or c.vae != "conv"): raise ValueError(f"voxels = {c.voxels} cannot be halved; use an even number")
@@ -241,7 +243,7 @@ def forward(
     exact = isinstance(vae, SpectralCode)
     with torch.autocast(M.device.type, enabled=False) if exact else nullcontext():
         mu, logvar = (h.float() for h in vae.encode(M))
-        decoded = vae.decode(mu if noise is None else mu + (logvar/2).exp()*noise).float()
+        decoded = vae.decode(vae.amplitude(M)*(mu if noise is None else mu + (logvar/2).exp()*noise)).float()
     return decoded, mu, logvar, unet(scale_gradient(decoded, gamma))
 
 # %% ../nbs/05_training.ipynb #f80034bc
@@ -296,8 +298,8 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.seed, "weights"))
         latents, grid = density_latents(config), make_grid(config)
-        if config.vae == "conv": vae = ConvVAE(latents, config.padding, config.scale, config.vae_width, config.vae_norm)
-        elif config.vae == "residual": vae = ResidualVAE(latents, grid, config.sigma, 2*config.vae_width, config.scale)
+        if config.vae == "conv": vae = ConvVAE(latents, config.padding, config.scale, config.vae_width, config.vae_norm, config.condition)
+        elif config.vae == "residual": vae = ResidualVAE(latents, grid, config.sigma, 2*config.vae_width, config.scale, config.condition)
         else: vae = dict(spectral=SpectralCode, deep=DeepSpectralCode)[config.vae](latents, config.noise, grid, config.sigma)
         return vae, AttentionUNet(config.width, config.depth, config.stem, config.head, scale=config.scale, checkpoint=config.recompute, offsets=config.offset_weight > 0,
                                  blur=config.sharpen*config.sigma/make_grid(config).step)
@@ -593,7 +595,7 @@ def load_checkpoint(
     except (RuntimeError, EOFError, pickle.UnpicklingError): raise ModelError(f"{path} is damaged or cut short; start again in another folder") from None
     found = saved.get("format") if isinstance(saved, dict) else None
     if found != FORMAT: raise ModelError(f"{path} has format {found}, and crystal_nb {__version__} reads format {FORMAT}; go on with the version that wrote it")
-    old, new = saved["config"], asdict(config)
+    old, new = dict(condition="none") | saved["config"], asdict(config)  # from before there was the choice
     changed = [f"{k} = {old.get(k)!r} there and {new.get(k)!r} now" for k in sorted(old.keys() | new.keys()) if k not in FREE and old.get(k) != new.get(k)]
     if changed: raise ModelError(f"{path} was made with other settings ({'; '.join(changed)}); resume with the same or start in another folder")
     if saved["data"] != data: raise ModelError(f"{path} was made with other crystals; resume with the same source or start in another folder")
