@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LATTICE_SCALE', 'Decoded', 'cell_to_cube', 'shipped_models', 'find_model', 'as_crystals', 'place',
-           'CrystalAutoencoder', 'encode', 'decode_density', 'decode_twice', 'decode', 'Reconstruction', 'reconstruct']
+           'CrystalAutoencoder', 'encode_samples', 'encode', 'decode_density', 'decode_twice', 'decode',
+           'Reconstruction', 'reconstruct']
 
 # %% ../nbs/09a_autoencoder.ipynb #f1b63dee
 from dataclasses import dataclass
@@ -131,12 +132,16 @@ class CrystalAutoencoder:
     def __repr__(self): return f"CrystalAutoencoder({self.config.representation}, {self.config.latents} latents, {type(self.vae).__name__}, U-Net width {self.config.width})"
 
 # %% ../nbs/09a_autoencoder.ipynb #bb04692b
-def _encode_samples(self, samples:Samples)->Tensor:
-    "Codes of placed samples, `(batch, latents)`."
+def encode_samples(self,
+    samples:Samples, # Placed in the box
+)->Tensor:           # `(batch, latents)`, unitless
+    "Codes of placed samples."
     Z, xyz = samples.Z.to(self.device), samples.xyz.to(self.device)
     with torch.no_grad(): z = self.vae.encode(field(Z, xyz, self.config))[0]
     if self.config.representation != "folded": return z
     return torch.cat([z, (samples.lattice.flatten(1)/LATTICE_SCALE).to(z)], 1)
+
+CrystalAutoencoder.encode_samples = encode_samples
 
 def _lattices(self, z:Tensor)->np.ndarray|list:
     "The lattice that each code carries, or None."
@@ -151,7 +156,7 @@ def encode(self,
     crystals, bad = as_crystals(structures)
     crystals, samples, large = place(crystals, self.config, seed)
     for r in pd.concat([bad, large]).itertuples(): raise ValueError(f"{r.id}: {r.reason}; `reconstruct` skips and lists such crystals")
-    return torch.cat([_encode_samples(self, Samples(*(t[i:i + 64] for t in samples))) for i in range(0, len(samples.Z), 64)])
+    return torch.cat([self.encode_samples(Samples(*(t[i:i + 64] for t in samples))) for i in range(0, len(samples.Z), 64)])
 
 CrystalAutoencoder.encode = encode
 
@@ -191,6 +196,7 @@ def decode(self,
     return decode_twice(self, z, refine, noise)[1]
 
 CrystalAutoencoder.decode = decode
+CrystalAutoencoder.decode_twice = decode_twice
 
 # %% ../nbs/09a_autoencoder.ipynb #0878ce59
 @dataclass
@@ -238,7 +244,7 @@ def reconstruct(self,
     bar = tqdm(total=len(true), desc="reconstruct", unit="crystal", disable=not progress, leave=False)
     for rows in map(torch.as_tensor, np.array_split(order, range(batch, len(order), batch))):
         t0 = perf_counter()
-        z = _encode_samples(self, Samples(*(t[rows] for t in samples)))
+        z = self.encode_samples(Samples(*(t[rows] for t in samples)))
         if noise: z = z + noise*_noise(self, rows, seed).to(z)
         start, end = decode_twice(self, z, refine, noise)
         seconds[rows] = (perf_counter() - t0)/max(len(rows), 1)
