@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CONDITIONS', 'DRAW_NOISE', 'PATHS', 'upright', 'niggli', 'standing', 'standard_samples', 'condition', 'hidden',
            'FlowPrior', 'flow_loss', 'standard_codes', 'prior_state', 'fit_prior', 'save_prior', 'load_prior',
-           'integrate', 'to_noise', 'from_noise', 'charge_neutral', 'neighbours', 'Generated', 'unexplained',
-           'describe_draws', 'generated', 'asked_for', 'sample', 'slerp', 'path', 'interpolate']
+           'integrate', 'to_noise', 'from_noise', 'reduced_formula', 'charge_neutral', 'neighbours', 'Generated',
+           'unexplained', 'describe_draws', 'generated', 'asked_for', 'sample', 'slerp', 'path', 'interpolate']
 
 # %% ../nbs/10_generation.ipynb #768fad63
 from dataclasses import dataclass, replace
@@ -282,16 +282,24 @@ def from_noise(
     return integrate(prior, x, condition(batch=len(x)) if c is None else c, 0., 1., steps, guidance)*prior.std + prior.mean
 
 # %% ../nbs/10_generation.ipynb #36a488be
+def reduced_formula(
+    Z,      # Atomic numbers, `(atoms,)`
+)->str:     # "" for no atoms
+    "The formula as pymatgen writes it."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # noble gases have no electronegativity
+        return Composition("".join(Element.from_Z(int(q)).symbol for q in Z)).reduced_formula if len(Z) else ""
+
 @lru_cache(maxsize=2**16)
 def charge_neutral(
     formula:str,  # Such as "TiO2"
 )->bool:
     "Can one common oxidation state per element add up to zero? Alloys of metals, and elements, pass."
-    amounts = Composition(formula).get_el_amt_dict()
-    elements = [Element(e) for e in amounts]
-    if len(elements) == 1 or all(e.is_metal for e in elements): return True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        amounts = Composition(formula).get_el_amt_dict()
+        elements = [Element(e) for e in amounts]
+        if len(elements) == 1 or all(e.is_metal for e in elements): return True
         sums = reduce(np.add.outer, [n*np.array(e.common_oxidation_states or e.oxidation_states or (0,), float) for e, n in zip(elements, amounts.values())])
     return bool((np.abs(sums) < 1e-6).any())
 
@@ -341,8 +349,7 @@ def describe_draws(
     "One row for every field, whatever came out."
     rows = []
     for i, (d, rest) in enumerate(zip(atoms, unexplained(model, z, atoms))):
-        symbols = [Element.from_Z(int(q)).symbol for q in d.Z]
-        formula = Composition("".join(symbols)).reduced_formula if symbols else ""
+        symbols, formula = [Element.from_Z(int(q)).symbol for q in d.Z], reduced_formula(d.Z)
         volume = abs(np.linalg.det(d.lattice))/max(len(symbols), 1) if d.lattice is not None else np.nan
         rows.append(dict(draw=i, atoms=len(symbols), formula=formula, elements="-".join(sorted(set(symbols))), shortest=neighbours(d).min(initial=np.inf),
                          neutral=bool(symbols) and charge_neutral(formula), converged=d.converged, rest=rest, volume=volume))
