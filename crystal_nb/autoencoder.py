@@ -137,7 +137,8 @@ def encode_samples(self,
 )->Tensor:           # `(batch, latents)`, unitless
     "Codes of placed samples."
     Z, xyz = samples.Z.to(self.device), samples.xyz.to(self.device)
-    with torch.no_grad(): z = self.vae.encode(field(Z, xyz, self.config))[0]
+    M = field(Z, xyz, self.config)
+    with torch.no_grad(): z = self.vae.amplitude(M)*self.vae.encode(M)[0]  # what the decoder is given
     if self.config.representation != "folded": return z
     return torch.cat([z, (samples.lattice.flatten(1)/LATTICE_SCALE).to(z)], 1)
 

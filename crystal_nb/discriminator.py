@@ -72,8 +72,8 @@ def real_codes(
 )->Tensor:              # Posterior means, `(n, latents)`, unitless
     "Codes of random crystals in random orientations."
     index = torch.randint(len(crystals), (n,), generator=make_generator(stream_seed(seed, "which")))
-    parts = [model.vae.encode(field(*draw(crystals, some, model.config, stream_seed(seed, "orientation", k)), model.config).to(model.device))[0] for k, some in enumerate(index.split(32))]
-    return torch.cat(parts)
+    fields = (field(*draw(crystals, some, model.config, stream_seed(seed, "orientation", k)), model.config).to(model.device) for k, some in enumerate(index.split(32)))
+    return torch.cat([model.vae.amplitude(M)*model.vae.encode(M)[0] for M in fields])
 
 # %% ../nbs/10a_discriminator.ipynb #8d3f8236
 @torch.no_grad()
@@ -165,7 +165,8 @@ def train_discriminator(
     history, total = [], 0.
     for step in tqdm(range(1, steps + 1), desc="train", unit="step", disable=not progress, leave=False):
         some = torch.randint(fields, (batch,), generator=g)
-        loss = F.cross_entropy(discriminator.layers(turned(kept[some].float(), g).to(model.device)), labels[some].to(model.device))
+        x = kept[some].float()
+        loss = F.cross_entropy(discriminator.layers((turned(x, g) if model.config.rotate else x).to(model.device)), labels[some].to(model.device))
         optimizer.zero_grad(); loss.backward(); optimizer.step(); schedule.step()
         total += loss.item()
         if step % every and step < steps: continue
