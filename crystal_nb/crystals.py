@@ -11,8 +11,8 @@ __all__ = ['REASONS', 'UNREADABLE', 'PARTIAL', 'NO_ATOMS', 'BEYOND_94', 'TOO_CLO
            'cif_blocks', 'scalars', 'read_json', 'opened', 'json_entries', 'csv_entries', 'cif_entries', 'cif_files',
            'entries_of', 'short', 'read_chunk', 'Overdue', 'ring', 'start_worker', 'time_limit', 'start_pool', 'send',
            'joined', 'carefully', 'in_parallel', 'save_packed', 'load_packed', 'unique', 'chunked', 'results_of',
-           'gather', 'prototype_entries', 'read_crystals', 'from_structures', 'prototypes', 'element_colors', 'reduced',
-           'compositions', 'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split']
+           'gather', 'prototype_entries', 'read_crystals', 'from_structures', 'prototypes', 'element_colors',
+           'group_of', 'reduced', 'compositions', 'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split']
 
 # %% ../nbs/00_crystals.ipynb #276746a1
 import csv
@@ -718,6 +718,19 @@ def element_colors()->np.ndarray:  # `(95, 3)`, red, green, blue in 0..1; the ro
     "Colours of the elements in the Jmol viewer."
     from pymatgen.vis.structure_vtk import EL_COLORS
     return np.array([[0, 0, 0]] + [EL_COLORS["Jmol"][Element.from_Z(z).symbol] for z in range(1, MAX_Z + 1)]) / 255
+
+# %% ../nbs/00_crystals.ipynb #58041fb7
+def group_of(
+    Z,            # Atomic numbers, any shape, 0 to 118, unitless
+)->np.ndarray:    # Group 1 to 18, 19 for lanthanides, 20 for actinides, 0 for no atom; same shape
+    "Group of the periodic table as a class."
+    Z = np.asarray(Z)
+    noble = np.array([0, 2, 10, 18, 36, 54, 86, 118])
+    period = np.clip(np.searchsorted(noble, Z), 1, 7)
+    place, length = Z - noble[period - 1], np.diff(noble)[period - 1]
+    group = np.where(place <= 2, place, place - length + 18)                # counted from the left, then from the right
+    group = np.where((length == 32) & (place > 2) & (place < 18), 13 + period, group)
+    return np.where(Z == 2, 18, np.where(Z == 0, 0, group))
 
 # %% ../nbs/00_crystals.ipynb #a1ca8cbb
 @lru_cache(maxsize=2**18)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['FAR', 'ATOM_COLUMNS', 'CRYSTAL_COLUMNS', 'DECILES', 'PERCENTS', 'PAPER_TABLE1', 'ROWS', 'PAPER', 'flatten_atoms',
-           'nearest', 'one_to_one', 'group_of', 'on_boundary', 'compare_atoms', 'compare_crystals', 'write_csv',
-           'Evaluation', 'evaluate', 'match_structures', 'percentiles', 'resampling_weights', 'bootstrap_ci',
-           'bootstrap_percentiles', 'species_shares', 'position_shares', 'crystal_shares', 'table1', 'headline',
-           'digits', 'table_cells', 'rich_table1', 'text_table1']
+           'nearest', 'one_to_one', 'on_boundary', 'compare_atoms', 'compare_crystals', 'write_csv', 'Evaluation',
+           'evaluate', 'match_structures', 'percentiles', 'resampling_weights', 'bootstrap_ci', 'bootstrap_percentiles',
+           'species_shares', 'position_shares', 'crystal_shares', 'table1', 'headline', 'digits', 'table_cells',
+           'rich_table1', 'text_table1']
 
 # %% ../nbs/09_evaluation.ipynb #4077665a
 import io
@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
+from .crystals import group_of
 
 # %% ../nbs/09_evaluation.ipynb #267edae1
 FAR = 1e6  # Å; stands for "nowhere" in arithmetic that cannot take infinities
@@ -70,19 +71,6 @@ def one_to_one(
         near = d[rows, columns] < far / 2
         pairs.append(np.column_stack([rows[near] + i, columns[near] + k]))
     return np.concatenate(pairs)
-
-# %% ../nbs/09_evaluation.ipynb #b181b79b
-def group_of(
-    Z,            # Atomic numbers, any shape, 0 to 118, unitless
-)->np.ndarray:    # Group 1 to 18, 19 for lanthanides, 20 for actinides, 0 for no atom; same shape
-    "Group of the periodic table as a class."
-    Z = np.asarray(Z)
-    noble = np.array([0, 2, 10, 18, 36, 54, 86, 118])
-    period = np.clip(np.searchsorted(noble, Z), 1, 7)
-    place, length = Z - noble[period - 1], np.diff(noble)[period - 1]
-    group = np.where(place <= 2, place, place - length + 18)                # counted from the left, then from the right
-    group = np.where((length == 32) & (place > 2) & (place < 18), 13 + period, group)
-    return np.where(Z == 2, 18, np.where(Z == 0, 0, group))
 
 # %% ../nbs/09_evaluation.ipynb #5e4b6a8c
 def on_boundary(
