@@ -182,6 +182,7 @@ def decode_twice(self,
     noise:float=0.,     # Standard deviation of the noise on each number, in units of its own
 )->tuple[list[Decoded], list[Decoded]]: # The atoms that the network alone finds; the same after the fit
     "Atoms from codes, before and after the fit."
+    if self.config.classes != "elements": raise ValueError(f"this model names {self.config.classes}, not elements, so it gives no crystals; see the tutorial atomic_groups for what it does give")
     with torch.no_grad(): start = segment(self.unet(self.density(z)), self.grid, **self.reading)
     network = _atoms(start.Z, start.xyz, torch.zeros(len(z)), lattices := _lattices(self, z))
     if not (refine and self.can_refine): return network, network
