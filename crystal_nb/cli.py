@@ -7,7 +7,7 @@ __all__ = ['MARK', 'TABLES', 'MADE', 'REMEDIES', 'app', 'SOURCE', 'DEVICE', 'MOD
            'file_names', 'clear', 'made_folder', 'staged', 'pick_device', 'counted', 'nothing_left', 'show_version',
            'start', 'open_model', 'write_cifs', 'report', 'reconstruct', 'Settings', 'read_settings', 'train',
            'read_codes', 'write_codes', 'write_generated', 'report_generated', 'encode', 'decode', 'open_prior',
-           'sample', 'interpolate', 'prior', 'main']
+           'draw_path', 'sample', 'interpolate', 'prior', 'main']
 
 # %% ../nbs/14_cli.ipynb #5494061f
 import os
@@ -452,6 +452,22 @@ def open_prior(
     try: return load_prior(model)
     except ModelError:
         if wanted == "learned": raise
+
+def draw_path(
+    autoencoder,  # A `CrystalAutoencoder`
+    g,            # A `generation.Generated`, from `interpolate`
+    folder:Path,  # For path.gif and path.mp4
+):
+    "The way as two films; without ffmpeg as one."
+    import numpy as np
+    from matplotlib import animation
+    from crystal_nb.autoencoder import cell_to_cube
+    from crystal_nb.figures import interpolation_frames, movie
+    atoms = cell_to_cube(g.atoms, autoencoder.config.box)
+    frames = list(interpolation_frames(np.linspace(0, 1, len(atoms)), autoencoder.density(g.z)[:, 0].cpu().numpy(), atoms, grid=autoencoder.grid))
+    movie(frames, folder/"path.gif", fps=4)
+    if animation.writers.is_available("ffmpeg"): movie(frames, folder/"path.mp4", fps=4)
+    else: print("path.mp4 was not written: it needs ffmpeg; path.gif was", file=sys.stderr)
 
 @app.command(help="Draw new crystals.\n\nWrites into DIR: generated.csv (a row a draw: atoms, formula, shortest distance, charge-neutral or not, converged or not), z.npz and cif/. Nothing is left out, however poor.")
 @one_line

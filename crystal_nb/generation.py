@@ -6,11 +6,11 @@
 __all__ = ['CONDITIONS', 'DRAW_NOISE', 'PATHS', 'upright', 'niggli', 'standing', 'standard_samples', 'condition', 'hidden',
            'FlowPrior', 'flow_loss', 'standard_codes', 'prior_state', 'fit_prior', 'save_prior', 'load_prior',
            'integrate', 'to_noise', 'from_noise', 'reduced_formula', 'charge_neutral', 'neighbours', 'Generated',
-           'unexplained', 'describe_draws', 'generated', 'asked_for', 'sample', 'slerp', 'path', 'interpolate']
+           'unexplained', 'describe_draws', 'generated', 'asked_for', 'sample', 'slerp', 'path', 'interpolate',
+           'novelty']
 
 # %% ../nbs/10_generation.ipynb #768fad63
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import lru_cache, reduce
 from pathlib import Path
 import copy
@@ -33,7 +33,7 @@ from .crystals import Crystals, compositions, keep
 from .samples import SAMPLERS, Samples, central, make_generator, padded, reduced, tile
 from .voxels import density
 from .training import Config, ModelError, atomic, make_folder, stream_seed
-from .segmentation import segment
+from .evaluation import match_structures
 from .autoencoder import CrystalAutoencoder, Decoded, as_crystals, find_model
 
 # %% ../nbs/10_generation.ipynb #5493194e
@@ -442,3 +442,22 @@ def interpolate(
     for r in bad.itertuples(): raise ValueError(f"{r.id}: {r.reason}")
     for i in np.flatnonzero(~placed): raise ValueError(f"crystal {i + 1} of 2 ({crystals.formula(int(i))}) does not fit the {model.config.box:g} Å box; choose a smaller cell")
     return generated(model, path(*z, steps, kind, prior), noise)
+
+# %% ../nbs/10_generation.ipynb #00f9a311
+def novelty(
+    atoms:list[Decoded],  # Draws
+    crystals:Crystals,    # What is known
+    most:int=20,          # Crystals of the same formula that are compared
+)->pd.DataFrame:          # `known_formula`; `known_structure`, blank without a lattice
+    "Which draws are among known crystals."
+    by_formula = {}
+    for i, f in enumerate(compositions(crystals)): by_formula.setdefault(str(f), []).append(i)
+    rows = []
+    for d in atoms:
+        same = by_formula.get(reduced_formula(d.Z), [])
+        match = np.nan
+        if d.lattice is not None:
+            good = len(d.Z) > 0 and abs(np.linalg.det(d.lattice)) > 1
+            match = good and bool(match_structures(crystals[same[:most]].structures(), [d.structure()]*len(same[:most]))[0].any()) if same else False
+        rows.append(dict(known_formula=bool(same), known_structure=match))
+    return pd.DataFrame(rows)
