@@ -65,7 +65,7 @@ RELEASED = dict(kernels=(7, 5, 5, 3, 3, 3), widths=(16, 32, 64, 128, 256, 512), 
 # %% ../nbs/10a_discriminator.ipynb #fbd34c8d
 @torch.no_grad()
 def real_codes(
-    model:CrystalAutoencoder,
+    model:CrystalAutoencoder, # Whose encoder makes them
     crystals:Crystals,  # All of them fit the box, see `training.usable`
     n:int,              # How many
     seed:int,           # Decides which crystals, and their orientations
@@ -91,11 +91,11 @@ def mixtures(
 
 # %% ../nbs/10a_discriminator.ipynb #6e117c34
 def decoded_mixtures(
-    model:CrystalAutoencoder,
-    crystals:Crystals,
+    model:CrystalAutoencoder,    # Encoder and decoder
+    crystals:Crystals,           # All of them fit the box
     discriminator:Discriminator, # Says at which resolution they are kept
     n:int,                       # How many
-    seed:int,
+    seed:int,                    # Decides crystals, orientations and lambda
     progress:bool=False,         # Show a bar
 )->tuple[Tensor,Tensor]:         # What the discriminator sees, `(n, 1, m, m, m)`, float16, of order one; labels, `(n, 2)`
     "Mixtures to train on or to measure with, on the CPU."
@@ -117,7 +117,7 @@ def turned(
 # %% ../nbs/10a_discriminator.ipynb #48877d55
 @torch.no_grad()
 def realness(
-    discriminator:Discriminator,
+    discriminator:Discriminator, # The judge
     M:Tensor,        # Densities, `(batch, 1, voxels, voxels, voxels)`, plotting units
 )->Tensor:           # Predicted 1 - lambda, `(batch,)`, in 0..1
     "How real the densities look: 1 = a decoded crystal, 0 = a draw from the prior."
@@ -125,7 +125,7 @@ def realness(
     return torch.cat([discriminator(some.to(device)).float().softmax(1)[:, 0].cpu() for some in M.split(64)]) if len(M) else M.new_zeros(0)
 
 def held_out(
-    discriminator:Discriminator,
+    discriminator:Discriminator, # The judge
     kept:Tensor,    # What it sees, from `decoded_mixtures`
     labels:Tensor,  # `(n, 2)`
 )->dict:            # `val_loss` in nats, `val_error` and `val_spread`, unitless
@@ -143,7 +143,7 @@ def train_discriminator(
     val:Crystals|None=None,        # Held-out crystals; None = a share of the compositions
     fields:int=6000,               # Mixtures decoded to train on
     val_fields:int=512,            # Held-out mixtures to measure on
-    steps:int=1500,
+    steps:int=1500,                # Of the optimizer
     batch:int=32,                  # Mixtures in a step
     lr:float=1e-3,                 # Largest learning rate, reached after a tenth of the steps
     seed:int=0,                    # Decides every random number
@@ -178,7 +178,7 @@ def train_discriminator(
 
 # %% ../nbs/10a_discriminator.ipynb #1b901181
 def save_discriminator(
-    discriminator:Discriminator,
+    discriminator:Discriminator,    # What is kept
     folder:str|Path,                # Made if it is not there
     history:pd.DataFrame|None=None, # Written beside it, `history.csv`
 ):
@@ -218,12 +218,22 @@ def calibration(
     return pd.DataFrame(dict(low=k/bins, high=(k + 1)/bins, n=groups.size().values, true=groups.true.mean().values, predicted=groups.predicted.mean().values, spread=groups[other].std(ddof=0).values))
 
 # %% ../nbs/10a_discriminator.ipynb #204d7478
-def random_atoms(Z:Tensor, grid:Grid, generator:torch.Generator)->Tensor: # `(batch, atoms, 3)`, Å
+def random_atoms(
+    Z:Tensor,                  # Atomic numbers, `(batch, atoms)`
+    grid:Grid,                 # The box
+    generator:torch.Generator, # Source of randomness
+)->Tensor:                     # `(batch, atoms, 3)`, Å
     "Positions anywhere in the box."
     return torch.rand(*Z.shape, 3, generator=generator)*grid.box
 
-def dense_lattice(n:int, grid:Grid, generator:torch.Generator, spacing:float=1.4, Z:float=8.)->Tensor: # `(n, 1, voxels, voxels, voxels)`, plotting units
-    "Equal atoms, by default oxygen, on a simple cubic lattice, with a random origin."
+def dense_lattice(
+    n:int,                     # How many fields
+    grid:Grid,                 # Where they are drawn
+    generator:torch.Generator, # Source of the origins
+    spacing:float=1.4,         # Edge of the cell, Å
+    Z:float=8.,                # Atomic number, by default oxygen
+)->Tensor:                     # `(n, 1, voxels, voxels, voxels)`, plotting units
+    "Equal atoms on a simple cubic lattice with a random origin."
     line = torch.arange(-6, grid.box + 6 + spacing, spacing)
     points = torch.cartesian_prod(line, line, line)
     xyz = points + spacing*torch.rand(n, 1, 3, generator=generator)
@@ -233,7 +243,7 @@ def other_fields(
     model:CrystalAutoencoder, # Says the grid and how crystals are placed
     crystals:Crystals,        # All of them fit the box
     n:int=200,                # Fields of each kind
-    seed:int=0,
+    seed:int=0,               # Decides which crystals and how they are spoiled
 )->dict[str,Tensor]:          # Name -> densities, `(n, 1, voxels, voxels, voxels)`, plotting units
     "Fields that no decoder made, from the real to the absurd."
     g, grid, sigma = make_generator(stream_seed(seed, "other fields")), model.grid, model.config.sigma
@@ -249,11 +259,11 @@ def other_fields(
 
 # %% ../nbs/10a_discriminator.ipynb #88009ef9
 def score(
-    discriminator:Discriminator,
+    discriminator:Discriminator, # The judge
     model:CrystalAutoencoder,  # Whose draws, crystals and mixtures are judged
     crystals:Crystals,         # Held-out crystals that fit its box
     n:int=500,                 # Of each kind
-    seed:int=0,
+    seed:int=0,                # Decides crystals, orientations and draws
     prefix:str="",             # Before the names of the sets
 )->pd.DataFrame:               # `set`, `label`, `realness`
     "Judge crystals encoded and decoded, draws from N(0, 1), and mixtures."
@@ -280,9 +290,9 @@ def run_discriminator(
     val=None,                    # Held-out crystals, as `source`; None = a share of the compositions
     limit:int|None=None,         # Read only so many crystals of each source
     n:int=500,                   # Fields of each kind that are judged
-    steps:int=1500,
+    steps:int=1500,              # Of the optimizer
     fields:int=6000,             # Mixtures to train on
-    seed:int=0,
+    seed:int=0,                  # Decides every random number
     progress:bool=False,         # Show bars
 )->pd.DataFrame:                 # A row a set of fields, see `summary`
     "Section G of the paper."
