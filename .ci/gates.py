@@ -148,6 +148,14 @@ def sidebar():
     return [f"nbs/sidebar.yml: {n} is not there" for n in set(listed) - set(there)] + [f"nbs/sidebar.yml: does not list {n}" for n in set(there) - set(listed)]
 
 
+def results():
+    "Every saved result is named by a slow cell, which makes it again."
+    slow = [s for p in notebooks() for _, kind, s, _ in cells(p)[1] if kind == "code" and flags(s) & {"slow", "cuda"}]
+    named = {re.sub(r"\\\{[^}]*\\\}|\{[^}]*\}", ".+", re.escape(n).replace(r"\{", "{").replace(r"\}", "}")) for s in slow for n in re.findall(r"[\w{}.\-\[\]']+\.(?:csv|npz|json|gif|mp4)\b", s)}
+    return [f"nbs/results/{p.name}: no slow cell names it; say beside the code that makes it: # makes results/{p.name}"
+            for p in sorted((ROOT/"nbs"/"results").iterdir()) if p.name[0] != "." and not any(re.fullmatch(n, p.name) for n in named)]
+
+
 ARRAYS = re.compile(r"\b(Tensor|ndarray|NDArray|array)\b")
 
 
