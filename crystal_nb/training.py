@@ -106,10 +106,6 @@ class Config:
     def with_settings(self, settings:dict|list)->"Config": return with_settings(self, settings)
     def to_dict(self)->dict: return asdict(self)
     def to_json(self)->str: return json.dumps(asdict(self), indent=1)
-    @staticmethod
-    def from_dict(values:dict)->"Config": return from_dict(values)
-    @staticmethod
-    def from_json(text:str)->"Config": return from_dict(json.loads(text))
 
 # %% ../nbs/05_training.ipynb #299193ee
 CHOICES = dict(representation=["unit-cell", "repeating", "folded"], filter=["max-side", "min-side", "atoms-extent", "none"], center=["atoms", "cell"],
@@ -165,6 +161,9 @@ def from_dict(values:dict)->Config:
     "A `Config` from field names and values; missing fields have their default, unknown ones are refused."
     for name in values: known_field(name)
     return Config(**values)
+
+Config.from_dict = staticmethod(from_dict)
+Config.from_json = staticmethod(lambda text: from_dict(json.loads(text)))
 
 def with_settings(
     config:Config,
