@@ -266,7 +266,7 @@ def element_legend(
 # %% ../nbs/12_figures.ipynb #1d240a9d
 def png(
     fig,              # Matplotlib figure; it is closed
-    colors:int=64,    # Of the palette
+    colors:int=80,    # Of the palette
     dpi:float|None=None, # Dots per inch; None: the figure's own
 )->bytes:             # A PNG file
     "A figure in few colours and bytes, without dates or versions in it."
@@ -275,10 +275,10 @@ def png(
     from matplotlib.pyplot import close
     from PIL import Image
     close(fig)
-    Image.open(full).convert("RGB").quantize(colors, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    Image.open(full).convert("RGB").quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return small.getvalue()
 
-def show(fig, colors:int=64): # The picture for a notebook
+def show(fig, colors:int=80): # The picture for a notebook
     "A figure as a small picture in a notebook."
     from IPython.display import Image
     return Image(png(fig, colors))
@@ -696,7 +696,7 @@ def write_gif(frames, path:Path, fps:float, colors:int)->Path:
     "A GIF with one palette for all frames, found from every frame."
     from PIL import Image
     strip = np.concatenate([f[::2, ::2] for f in frames])
-    palette = Image.fromarray(strip).quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = Image.fromarray(strip).quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     first, *rest = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
     first.save(path, save_all=True, append_images=rest, duration=round(1000/fps), loop=0, optimize=False)
     return path
