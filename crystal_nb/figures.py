@@ -266,7 +266,7 @@ def element_legend(
 # %% ../nbs/12_figures.ipynb #1d240a9d
 def png(
     fig,              # Matplotlib figure; it is closed
-    colors:int=80,    # Of the palette
+    colors:int=64,    # Of the palette
     dpi:float|None=None, # Dots per inch; None: the figure's own
 )->bytes:             # A PNG file
     "A figure in few colours and bytes, without dates or versions in it."
@@ -275,10 +275,10 @@ def png(
     from matplotlib.pyplot import close
     from PIL import Image
     close(fig)
-    Image.open(full).convert("RGB").quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    Image.open(full).convert("RGB").quantize(colors, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return small.getvalue()
 
-def show(fig, colors:int=80): # The picture for a notebook
+def show(fig, colors:int=64): # The picture for a notebook
     "A figure as a small picture in a notebook."
     from IPython.display import Image
     return Image(png(fig, colors))
@@ -354,18 +354,21 @@ def draw_slices(
         bar.set_label("density (plotting units)", fontsize=7); bar.ax.tick_params(labelsize=7)
     return axes
 
-# %% ../nbs/12_figures.ipynb #4f1db61b
+# %% ../nbs/12_figures.ipynb #5e884043
 def draw_bands(
     ax,                    # Matplotlib axes
     history:pd.DataFrame,  # `crystals` seen, and `se_5` to `se_95` in squared plotting units
     color:str=BLUE,
-    label:str="",
+    label:str="",          # Of this run, where several share the axes
+    floor:float=1e-5,      # Smaller errors are drawn here, squared plotting units; a ReLU gives exact zeros
 ):                         # The axes
     "Percentile bands of the squared error of a voxel over training."
-    x = history.crystals/1000
-    for low, high, alpha in ((5, 95, .15), (10, 90, .2), (25, 75, .3)): ax.fill_between(x, history[f"se_{low}"], history[f"se_{high}"], color=color, alpha=alpha, lw=0, label=f"{low} to {high} %" + (f", {label}" if label and low == 25 else "") if not label or low == 25 else None)
-    ax.plot(x, history.se_50, color=color, lw=1.2, label="median" + (f", {label}" if label else ""))
-    ax.set(yscale="log", ylim=(max(ax.get_ylim()[0], 1e-5), None), xlabel="samples seen (thousands)", ylabel="squared error of a voxel\n(plotting units²)")
+    x, at = history.crystals/1000, {q: history[f"se_{q}"].clip(lower=floor) for q in (5, 10, 25, 75, 90, 95)}
+    for low, high, alpha in ((5, 95, .15), (10, 90, .2), (25, 75, .3)):
+        name = f"{low} to {high} %" if not label else label if low == 25 else None
+        ax.fill_between(x, at[low], at[high], color=color, alpha=alpha, lw=0, label=name)
+    ax.plot(x, history.se_50, color=color, lw=1.2, label=None if label else "median")
+    ax.set(yscale="log", xlabel="samples seen (thousands)", ylabel="squared error of a voxel\n(plotting units²)")
     return ax
 
 # %% ../nbs/12_figures.ipynb #fc8d5044
@@ -493,7 +496,9 @@ def draw_amplitudes(
     ax.plot([0, top], [0, top], color="0.6", lw=.8)
     for (name, t), color, marker in zip(table.groupby("model", sort=False), colors, "os^v"):
         r = np.corrcoef(t.target, t.generated)[0, 1] if len(t) > 2 else np.nan
-        ax.plot(t.target, t.generated, marker, color=color, ms=3, alpha=.5, mew=0, label=f"{name}: r = {r:.3f}")
+        ax.plot(t.target, t.generated, marker, color=color, ms=3, alpha=.5, mew=0, label=f"{name}: r = {r:.2f}")
+        mean = t.groupby("target").generated.mean()
+        if len(mean) < len(t): ax.plot(mean.index, mean, color=color, lw=1)   # several draws a target: their mean
     ax.set(xlabel="largest density asked for (plotting units)", ylabel="generated", xlim=(0, top), ylim=(0, top), aspect="equal")
     ax.legend(fontsize=7, frameon=False)
     return ax
