@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LATTICE_SCALE', 'Decoded', 'cell_to_cube', 'shipped_models', 'find_model', 'as_crystals', 'place',
-           'CrystalAutoencoder', 'encode_samples', 'encode', 'decode_density', 'decode_twice', 'decode',
+           'CrystalAutoencoder', 'encode_samples', 'lattices', 'encode', 'decode_density', 'decode_twice', 'decode',
            'Reconstruction', 'reconstruct']
 
 # %% ../nbs/09a_autoencoder.ipynb #f1b63dee
@@ -144,10 +144,14 @@ def encode_samples(self,
 
 CrystalAutoencoder.encode_samples = encode_samples
 
-def _lattices(self, z:Tensor)->np.ndarray|list:
-    "The lattice that each code carries, or None."
+def lattices(self,
+    z:Tensor,          # Codes, `(batch, latents)`, unitless
+)->np.ndarray|list:    # `(batch, 3, 3)`, Å, or a None for each
+    "The lattice that each code carries."
     if self.config.representation != "folded": return [None]*len(z)
     return (z[:, self.vae.latents:].double()*LATTICE_SCALE).unflatten(1, (3, 3)).cpu().numpy()
+
+CrystalAutoencoder.lattices = lattices
 
 def encode(self,
     structures,   # `Crystals`, a pymatgen `Structure`, or a list of them
@@ -184,7 +188,7 @@ def decode_twice(self,
     "Atoms from codes, before and after the fit."
     if self.config.classes != "elements": raise ValueError(f"this model names {self.config.classes}, not elements, so it gives no crystals; see the tutorial atomic_groups for what it does give")
     with torch.no_grad(): start = segment(self.unet(self.density(z)), self.grid, **self.reading)
-    network = _atoms(start.Z, start.xyz, torch.zeros(len(z)), lattices := _lattices(self, z))
+    network = _atoms(start.Z, start.xyz, torch.zeros(len(z)), lattices := self.lattices(z))
     if not (refine and self.can_refine): return network, network
     end = fit_atoms(self.vae, z[:, :self.vae.latents].to(self.device), start.Z, start.xyz, self.grid, self.config.sigma, noise=noise)
     return network, _atoms(end.Z, end.xyz, end.converged, lattices)

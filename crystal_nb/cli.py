@@ -7,7 +7,7 @@ __all__ = ['MARK', 'TABLES', 'MADE', 'REMEDIES', 'app', 'SOURCE', 'DEVICE', 'MOD
            'file_names', 'clear', 'made_folder', 'staged', 'pick_device', 'counted', 'nothing_left', 'show_version',
            'start', 'open_model', 'write_cifs', 'report', 'reconstruct', 'Settings', 'read_settings', 'train',
            'read_codes', 'write_codes', 'write_generated', 'report_generated', 'encode', 'decode', 'open_prior',
-           'draw_path', 'sample', 'interpolate', 'prior', 'main']
+           'draw_path', 'sample', 'interpolate', 'prior', 'discriminator', 'main']
 
 # %% ../nbs/14_cli.ipynb #5494061f
 import os
@@ -476,9 +476,11 @@ def sample(
     n:Annotated[int, typer.Option("--n", metavar="N", min=1, help="How many.")]=16,
     model:Annotated[str, typer.Option("--model", metavar="NAME|FOLDER", help=MODEL)]="repeating",
     prior:Annotated[str|None, typer.Option("--prior", metavar="learned|normal|FOLDER", help="Draw from the prior learned from crystals, or from N(0, 1). Default: learned, if the model has one.")]=None,
-    elements:Annotated[str|None, typer.Option("--elements", metavar="Ti,O", help="Ask for exactly these elements.")]=None,
-    atoms:Annotated[int|None, typer.Option("--atoms", metavar="N", min=1, help="Ask for so many atoms in the cell.")]=None,
-    guidance:Annotated[float, typer.Option("--guidance", metavar="G", min=0, help="Above 1: more of what was asked for, less variety.")]=1.,
+    formula:Annotated[str|None, typer.Option("--formula", metavar="CaTiO3", help="Ask for this composition.")]=None,
+    atoms:Annotated[int|None, typer.Option("--atoms", metavar="N", min=1, help="Ask for so many atoms of the formula in the cell. Default: those it shows.")]=None,
+    elements:Annotated[str|None, typer.Option("--elements", metavar="Ti,O", help="Ask for compositions of exactly these elements, drawn from those of the training crystals.")]=None,
+    free:Annotated[bool, typer.Option("--free", help="Ask for nothing. Default: for compositions of training crystals, drawn at random.")]=False,
+    guidance:Annotated[float, typer.Option("--guidance", metavar="G", min=0, help="Above 1: more of what was asked for, less variety.")]=2.,
     seed:Annotated[int, typer.Option("--seed", metavar="S", min=0, help="The same seed gives the same draws.")]=0,
     device:Annotated[str|None, typer.Option("--device", metavar="D", help=DEVICE)]=None,
 ):
@@ -488,7 +490,7 @@ def sample(
     with made_folder(out):
         autoencoder, learned = open_model(model, device), open_prior(model, prior)
         wanted = [e.strip() for e in elements.split(",") if e.strip()] if elements else None
-        g = draw(autoencoder, n, learned, wanted, atoms, seed, guidance)
+        g = draw(autoencoder, n, learned, formula, atoms, wanted, free, seed, guidance)
         table = write_generated(out, g, [f"draw-{i + 1:04d}" for i in range(n)], model, autoencoder.config.box)
     report_generated(table, f"Draws from {'N(0, 1)' if learned is None else 'the learned prior'}", out)
 
@@ -543,6 +545,34 @@ def prior(
         known = np.isin(crystals.compositions(), prototypes().compositions()) if autoencoder.config.exclude_prototypes else np.zeros(len(crystals), bool)
         _, history = fit_prior(autoencoder, crystals[~known], out, steps=steps, seed=seed, resume=resume, progress=sys.stderr.isatty())
     print(f"{int((~known).sum()):,} crystals, {int(known.sum()):,} left out as prototypes; loss {history.loss.iloc[0]:.3f} at first, {history.loss.iloc[-1]:.3f} at the end.\nPrior written to {out}; use it with: crystal_nb sample --out DIR --model {model} --prior {out}")
+
+# %% ../nbs/14_cli.ipynb #4c083402
+@app.command(help="Train the paper's discriminator (its section G) on one autoencoder and judge crystals, draws and other fields.\n\nWrites into DIR: the discriminator, history.csv, lambda.csv (a row a field), calibration.csv and skipped.csv.")
+@one_line
+def discriminator(
+    source:Annotated[str, typer.Argument(metavar="SOURCE", help=SOURCE)],
+    out:Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
+    model:Annotated[str, typer.Option("--model", metavar="NAME|FOLDER", help="The autoencoder that makes the fields to train on, in the paper the one with the small beta.")]="unit-cell",
+    judge:Annotated[str|None, typer.Option("--apply", metavar="NAME|FOLDER", help="The autoencoder whose draws are judged. Default: the same.")]=None,
+    limit:Annotated[int|None, typer.Option("--limit", metavar="N", min=1, help="Read only the first N crystals of SOURCE.")]=None,
+    steps:Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Steps of training.")]=1500,
+    fields:Annotated[int, typer.Option("--fields", metavar="N", min=24, help="Mixtures to train on.")]=6000,
+    n:Annotated[int, typer.Option("--n", metavar="N", min=2, help="Fields of each kind that are judged.")]=500,
+    seed:Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Decides every random number.")]=0,
+):
+    "Read, train, judge, print."
+    from crystal_nb.crystals import read_crystals
+    from crystal_nb.discriminator import run_discriminator
+    from crystal_nb.evaluation import write_csv
+    with made_folder(out):
+        first, second = open_model(model, "cpu"), open_model(judge, "cpu") if judge else None
+        crystals, skipped = read_crystals(source, limit=limit, progress=sys.stderr.isatty())
+        write_csv(skipped, out/"skipped.csv")
+        if not len(crystals): raise nothing_left(source, skipped, out)
+        table = run_discriminator(crystals, first, out, second, n=n, steps=steps, fields=fields, seed=seed, progress=sys.stderr.isatty())
+    print(f"{len(crystals) + len(skipped):,} crystals read, {len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else "."))
+    print(table.round(3).to_string())
+    print(f"Realness is 1 for decoded crystals and 0 for draws, if the discriminator is right. Written to {out}.")
 
 # %% ../nbs/14_cli.ipynb #0b4e5ab4
 def main(
