@@ -701,7 +701,7 @@ def write_gif(frames, path:Path, fps:float, colors:int)->Path:
     "A GIF with one palette for all frames, found from every frame."
     from PIL import Image
     strip = np.concatenate([f[::2, ::2] for f in frames])
-    palette = Image.fromarray(strip).quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette = Image.fromarray(strip).quantize(colors, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     first, *rest = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
     first.save(path, save_all=True, append_images=rest, duration=round(1000/fps), loop=0, optimize=False)
     return path
