@@ -418,10 +418,11 @@ def encode(
         write_codes(out, z.cpu(), fit.ids, model)
     print(f"{len(fit):,} codes of {z.shape[1]} numbers written to {out}; {len(skipped):,} crystals skipped" + (f": {counted(skipped)}; listed in {beside}." if len(skipped) else "."))
 
+# %% ../nbs/14_cli.ipynb #ad220bb4
 @app.command(help="Decode codes into crystals.\n\nWrites into DIR: generated.csv (a row a code), z.npz and cif/.")
 @one_line
 def decode(
-    codes:Annotated[Path, typer.Argument(metavar="Z.npz", help="Codes that crystal_nb encode wrote, or any .npz with an array z (codes, latents).")],
+    codes:Annotated[Path, typer.Argument(metavar="Z.npz", help="Codes that crystal_nb encode wrote, or any .npz with an array z (codes, latents).")], # The file
     out:Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
     model:Annotated[str|None, typer.Option("--model", metavar="NAME|FOLDER", help=MODEL + " Default: the one that the file names.")]=None,
     noise:Annotated[float, typer.Option("--noise", metavar="X", min=0, help="How far the codes may be from those of crystals, in units of each number's standard deviation; 0.1 for draws.")]=0.,
@@ -439,7 +440,7 @@ def decode(
         table = write_generated(out, g, ids, model or named or "unit-cell", autoencoder.config.box)
     report_generated(table, "Decoded", out)
 
-# %% ../nbs/14_cli.ipynb #9131f1c5
+# %% ../nbs/14_cli.ipynb #d2645c25
 def open_prior(
     model:str,     # Name of the model, or its folder
     wanted:str|None, # "learned", "normal", a folder with prior.safetensors, or None: learned if there is one
@@ -453,6 +454,7 @@ def open_prior(
     except ModelError:
         if wanted == "learned": raise
 
+# %% ../nbs/14_cli.ipynb #e208dc6a
 def draw_path(
     autoencoder,  # A `CrystalAutoencoder`
     g,            # A `generation.Generated`, from `interpolate`
@@ -469,6 +471,7 @@ def draw_path(
     if animation.writers.is_available("ffmpeg"): movie(frames, folder/"path.mp4", fps=4)
     else: print("path.mp4 was not written: it needs ffmpeg; path.gif was", file=sys.stderr)
 
+# %% ../nbs/14_cli.ipynb #4728b9ac
 @app.command(help="Draw new crystals.\n\nWrites into DIR: generated.csv (a row a draw: atoms, formula, shortest distance, charge-neutral or not, converged or not), z.npz and cif/. Nothing is left out, however poor.")
 @one_line
 def sample(
@@ -494,6 +497,7 @@ def sample(
         table = write_generated(out, g, [f"draw-{i + 1:04d}" for i in range(n)], model, autoencoder.config.box)
     report_generated(table, f"Draws from {'N(0, 1)' if learned is None else 'the learned prior'}", out)
 
+# %% ../nbs/14_cli.ipynb #73966406
 @app.command(help="Walk from one crystal to another.\n\nWrites into DIR: generated.csv (a row a step), z.npz, cif/ and, with --movie, path.gif and path.mp4.")
 @one_line
 def interpolate(
@@ -521,6 +525,7 @@ def interpolate(
         table = write_generated(out, g, [f"step-{i:03d}" for i in range(steps)], model, autoencoder.config.box, (lambda folder: draw_path(autoencoder, g, folder)) if movie else None)
     report_generated(table, f"On the way ({kind or ('flow' if prior is not None else 'linear')})", out)
 
+# %% ../nbs/14_cli.ipynb #50501acc
 @app.command(help="Learn from crystals the prior that sample and interpolate use: flow matching on the codes of a model.\n\nWrites into DIR: prior.safetensors, prior.csv (the loss) and prior.pt, from which --resume goes on. Use it with --prior DIR, or copy prior.safetensors into the model's folder.")
 @one_line
 def prior(

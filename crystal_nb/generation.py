@@ -107,6 +107,7 @@ def counts_of(
     "What was asked for, in atoms."
     return (c[:, :94]/(c[:, :94] > 0).sum(1, keepdim=True).clamp(min=1)*(2*(c[:, 94:95] + 1)).exp()).round().long()
 
+# %% ../nbs/10_generation.ipynb #0984595f
 MOST_ELEMENTS = 7
 
 def as_requests(
@@ -124,6 +125,7 @@ def from_requests(
     Z, n = table.long().chunk(2, 1)
     return torch.zeros(len(table), 95, dtype=torch.long).scatter_add_(1, Z, n)[:, 1:]
 
+# %% ../nbs/10_generation.ipynb #cb09a9c5
 def hidden(
     c:Tensor,                   # From `condition`, both given, `(batch, 97)`
     generator:torch.Generator,
@@ -252,6 +254,7 @@ def fit_prior(
             said = time.monotonic()
     return average, pd.DataFrame(history, columns=["step", "loss"])
 
+# %% ../nbs/10_generation.ipynb #a99860c8
 def save_prior(
     prior:FlowPrior,
     folder:str|Path,          # Of the model whose codes it draws
@@ -336,6 +339,7 @@ def charge_neutral(
         sums = reduce(np.add.outer, [n*np.array(e.common_oxidation_states or e.oxidation_states or (0,), float) for e, n in zip(elements, amounts.values())])
     return bool((np.abs(sums) < 1e-6).any())
 
+# %% ../nbs/10_generation.ipynb #34afd20d
 def neighbours(
     d:Decoded,           # Atoms, with their lattice if there is one; Å
 )->np.ndarray:           # `(atoms,)`, Å; infinite for a single atom without a lattice
@@ -352,7 +356,7 @@ def neighbours(
     np.fill_diagonal(D, np.inf)
     return D.min(1)
 
-# %% ../nbs/10_generation.ipynb #4740ed57
+# %% ../nbs/10_generation.ipynb #9963cc3c
 GUIDANCE = 2.    # of requests, see `integrate`
 DRAW_NOISE = .1  # how far the code of a draw may be from that of a set of atoms, in units of each number's own deviation
 
@@ -364,6 +368,7 @@ class Generated:
     atoms:list[Decoded]  # The same after the fit, where the code allows one
     table:pd.DataFrame   # A row each, see `describe_draws`
 
+# %% ../nbs/10_generation.ipynb #8559ac83
 def unexplained(
     model:CrystalAutoencoder,
     z:Tensor,             # Codes, `(batch, latents)`, unitless
@@ -375,6 +380,7 @@ def unexplained(
     size = lambda x: x.flatten(1).norm(dim=1)
     return (size(M - found)/size(M)).numpy()
 
+# %% ../nbs/10_generation.ipynb #0cefbebc
 def describe_draws(
     model:CrystalAutoencoder,
     z:Tensor,             # Codes, `(draws, latents)`, unitless
@@ -389,6 +395,7 @@ def describe_draws(
                          neutral=bool(symbols) and charge_neutral(formula), converged=d.converged, rest=rest, volume=volume))
     return pd.DataFrame(rows, columns=["draw", "atoms", "formula", "elements", "shortest", "neutral", "converged", "rest", "volume"])
 
+# %% ../nbs/10_generation.ipynb #8975db95
 def with_number(
     codes:AtomCodes,
     z:Tensor,       # Codes, weighted, `(batch, latents)`, float64
@@ -420,6 +427,7 @@ def named(
     names[np.argsort(charge)] = np.repeat(np.arange(1, 95), counts)
     return names
 
+# %% ../nbs/10_generation.ipynb #c9fae5a0
 def read_asked(
     model:CrystalAutoencoder, # Whose code is linear
     z:Tensor,                 # Codes, `(batch, latents)`
@@ -437,6 +445,7 @@ def read_asked(
     good, lattices = fit.residual <= explained(codes, Z), model.lattices(z)
     return [Decoded(a[a > 0].long().numpy(), y[a > 0].float().numpy(), bool(g), A) for a, y, g, A in zip(Z, fit.xyz, good, lattices)]
 
+# %% ../nbs/10_generation.ipynb #4f43d8b5
 def generated(
     model:CrystalAutoencoder,
     z:Tensor,                 # Codes, `(draws, latents)`, unitless
@@ -452,7 +461,7 @@ def generated(
     tables = [describe_draws(model, part, atoms[i*batch:(i + 1)*batch]) for i, part in enumerate(z.split(batch))]
     return Generated(z, network, atoms, pd.concat(tables, ignore_index=True).assign(draw=range(len(z))))
 
-# %% ../nbs/10_generation.ipynb #f6264565
+# %% ../nbs/10_generation.ipynb #e9a99947
 def composition_counts(
     formula:str,          # Such as "CaTiO3"
     atoms:int|None=None,  # In all; None: as the formula says
@@ -469,6 +478,7 @@ def composition_counts(
         counts[Z - 1] = int(units*int(n))
     return counts
 
+# %% ../nbs/10_generation.ipynb #472d7370
 def drawn_requests(
     prior:FlowPrior,
     n:int,
@@ -486,6 +496,7 @@ def drawn_requests(
     if not len(table): raise ValueError("this prior knows no compositions to draw from; ask for a formula")
     return from_requests(table[torch.randint(len(table), (n,), generator=generator)])
 
+# %% ../nbs/10_generation.ipynb #f6264565
 def sample(
     model:CrystalAutoencoder,
     n:int=16,
@@ -539,6 +550,7 @@ def path(
     z = from_noise(prior, slerp(*to_noise(prior, torch.stack([a, b])), f))
     return torch.cat([a[None], z[1:-1], b[None]])
 
+# %% ../nbs/10_generation.ipynb #8007393a
 def interpolate(
     model:CrystalAutoencoder,
     a, b,                         # Crystals: a pymatgen `Structure` each
