@@ -225,6 +225,7 @@ def frame_axes(ax, view:View, title:str="")->None:
     ax.set_title(title, fontsize=8, pad=2)
     for s in ax.spines.values(): s.set_visible(False)
 
+# %% ../nbs/12_figures.ipynb #85386fae
 def draw_space(
     ax,                  # Matplotlib axes
     rho=None,            # One density, `(n, n, n)`, plotting units
@@ -573,6 +574,7 @@ def draw_strip(
     titles = [f"{f:.2f}: {name_of(a.Z)}" for f, a in zip(fractions, atoms)]
     return draw_gallery(axes, {"density": [dict(rho=d, vmax=vmax) for d in densities], "atoms found": [dict(Z=a.Z, xyz=a.xyz) for a in atoms]}, titles, **kwargs)
 
+# %% ../nbs/12_figures.ipynb #42c3751a
 def draw_planes(
     axes,         # Matplotlib axes, one row a plane, one column a step
     fractions,    # Of the way from one code to the other, `(k,)`

@@ -347,7 +347,7 @@ def neighbours(
     if not len(d.Z): return np.zeros(0)
     if d.lattice is None: D = np.linalg.norm(d.xyz[:, None] - d.xyz[None], axis=2)
     else:
-        A = reduced(torch.as_tensor(np.asarray(d.lattice, float))[None])[0].numpy()
+        A = reduced(torch.tensor(np.array(d.lattice, float))[None])[0].numpy()
         f = (d.xyz[:, None] - d.xyz[None]) @ np.linalg.inv(A)
         shifts = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
         D = np.linalg.norm(((f - np.round(f))[:, :, None] + shifts) @ A, axis=3)
