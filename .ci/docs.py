@@ -29,6 +29,8 @@ def show_source(copy):
             source = "".join(c["source"])
             if c["cell_type"] == "code" and re.search(r"^#\|\s*export\s*$", source, re.M) and re.search(r"^(def|class|@|\w+\s*=)", source, re.M):
                 c["source"] = re.sub(r"^#\|\s*export\s*$", "#| exports", source, count=1, flags=re.M)
+            for o in c.get("outputs", []):  # pages have no numbers in their names; nbdev sees to the links of text cells only
+                if "text/markdown" in o.get("data", {}): o["data"]["text/markdown"] = re.sub(r"(\]\((?:\.\./)*(?:\w+/)?)\d+[a-z]?_(\w+\.ipynb)", r"\1\2", "".join(o["data"]["text/markdown"]))
         p.write_text(json.dumps(nb), encoding="utf-8")
 
 

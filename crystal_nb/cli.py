@@ -305,7 +305,7 @@ def train(
         try: *_, history = fit(crystals, config, out, resume=resume, start=begin)
         except KeyboardInterrupt: raise KeyboardInterrupt(f"go on with the same command and --resume, from {out/'last.pt'}" if (out/"last.pt").exists() else "") from None
     last = history.iloc[-1]
-    print(f"{last.crystals / last.seconds:.0f} crystals/s over {int(last.step):,} steps.\nModel written to {out}; use it with: crystal_nb reconstruct SOURCE --out DIR --model {out}")
+    print(f"{last.crystals / last.seconds:.0f} crystals/s over {int(last.step):,} steps.\nModel written to {out}" + (f"; use it with: crystal_nb reconstruct SOURCE --out DIR --model {out}" if config.classes == "elements" else f". It names {config.classes}; see the tutorial atomic_groups."))
 
 # %% ../nbs/14_cli.ipynb #9d21c157
 def read_codes(
