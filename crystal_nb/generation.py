@@ -7,8 +7,8 @@ __all__ = ['CONDITIONS', 'MOST_ELEMENTS', 'GUIDANCE', 'DRAW_NOISE', 'PATHS', 'up
            'condition', 'counts_of', 'as_requests', 'from_requests', 'hidden', 'FlowPrior', 'flow_loss',
            'standard_codes', 'prior_state', 'fit_prior', 'save_prior', 'load_prior', 'integrate', 'to_noise',
            'from_noise', 'reduced_formula', 'charge_neutral', 'neighbours', 'Generated', 'unexplained',
-           'describe_draws', 'with_number', 'named', 'read_asked', 'generated', 'composition_counts', 'drawn_requests',
-           'sample', 'slerp', 'path', 'interpolate', 'novelty']
+           'describe_draws', 'with_number', 'named', 'atomic_radii', 'overlaps', 'keep_apart', 'read_asked',
+           'generated', 'composition_counts', 'drawn_requests', 'sample', 'slerp', 'path', 'interpolate', 'novelty']
 
 # %% ../nbs/10_generation.ipynb #768fad63
 from dataclasses import dataclass, replace
@@ -427,6 +427,49 @@ def named(
     names[np.argsort(charge)] = np.repeat(np.arange(1, 95), counts)
     return names
 
+# %% ../nbs/10_generation.ipynb #a6dc0898
+@lru_cache
+def atomic_radii()->Tensor: # `(95,)`, float64, Å; 1.5 where none is known; the index is the atomic number
+    "Slater's radii."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.tensor([0.] + [float(Element.from_Z(z).atomic_radius or 1.5) for z in range(1, 95)], dtype=torch.float64)
+
+def overlaps(
+    Z:Tensor,             # Atomic numbers, `(batch, atoms)`, 0 = absent
+    xyz:Tensor,           # `(batch, atoms, 3)`, float64, Å
+    lattice:Tensor|None,  # Rows a, b, c, `(batch, 3, 3)`, float64, Å; None: no images
+    share:float=.85,      # Of the sum of two radii: nearer is too near
+)->Tensor:                # By how much each pair is too near, images included, `(batch, atoms, atoms, images)`, Å
+    "Where atoms sit in one another."
+    d, size = xyz[:, :, None] - xyz[:, None], share*(atomic_radii()[Z][:, :, None] + atomic_radii()[Z][:, None])
+    shifts = xyz.new_zeros(1, 3)
+    if lattice is not None:
+        f, shifts = d @ torch.linalg.inv(lattice)[:, None], torch.cartesian_prod(*[xyz.new_tensor([0, 1, -1])]*3)
+        d, shifts = (f - f.detach().round()) @ lattice[:, None], shifts @ lattice
+    else: shifts = shifts[None]
+    D = (d[:, :, :, None] + shifts[:, None, None] + 1e-9).norm(dim=4)
+    own = torch.eye(Z.shape[1], dtype=torch.bool)[None, :, :, None] # an atom and its images move together
+    return torch.where(own | (Z == 0)[:, :, None, None] | (Z == 0)[:, None, :, None], 0., (size[..., None] - D).clamp(min=0))
+
+def keep_apart(
+    codes:AtomCodes,
+    z:Tensor,             # Codes, weighted, `(batch, latents)`, float64
+    Z:Tensor,             # Atomic numbers, `(batch, atoms)`, 0 = absent
+    xyz:Tensor,           # Start, `(batch, atoms, 3)`, float64, Å
+    lattice:Tensor|None,  # Rows a, b, c, `(batch, 3, 3)`, float64, Å; None: the code holds none
+    steps:int=100,        # Of Adam
+    width:float=.05,      # An overlap of this much weighs as much as a latent off by its noise, Å
+)->Tensor:                # `(batch, atoms, 3)`, float64, Å
+    "Move overlapping atoms apart, at the price of the code."
+    x = xyz.clone().requires_grad_()
+    optimizer = torch.optim.Adam([x], .03)
+    for k in range(steps if Z.any() and overlaps(Z, xyz, lattice).any() else 0):
+        for group in optimizer.param_groups: group["lr"] = .03*(1 - k/steps) + .001
+        loss = .5*((codes(Z.double(), x) - z)/max(codes.noise, .01)).square().sum() + .25*(overlaps(Z, x, lattice)/width).square().sum()
+        optimizer.zero_grad(); loss.backward(); optimizer.step()
+    return x.detach()
+
 # %% ../nbs/10_generation.ipynb #c9fae5a0
 def read_asked(
     model:CrystalAutoencoder, # Whose code is linear
@@ -434,16 +477,17 @@ def read_asked(
     asked:Tensor,             # From `condition`, the number of atoms given, `(batch, 97)`
     noise:float=DRAW_NOISE,   # As in `generated`
 )->list[Decoded]:             # Their atoms: as many as asked for, of the elements asked for
-    "Read draws knowing what was asked for: a fit of so many atoms, which are then named and fitted once more."
+    "Read draws knowing what was asked for: a fit of so many atoms, which are then named, fitted once more and kept apart."
     with torch.no_grad(): start = segment(model.unet(model.density(z)), model.grid, **model.reading)
     codes, counts = AtomCodes(model.vae, model.grid, model.config.sigma, noise), counts_of(asked)
     target, n = z[:, :model.vae.latents].double()*codes.weight, (2*(asked[:, 94] + 1)).exp().round().long()
     q, x = with_number(codes, target, start[:2], n)[:2]
     Z = torch.zeros_like(q)
     for i, k in enumerate(counts.numpy()): Z[i, q[i] > 0] = torch.as_tensor(named(q[i][q[i] > 0].numpy(), k)).double()
-    fit = fit_atoms(codes, target, Z, x, gain=1e-3, charges=False)
-    good, lattices = fit.residual <= explained(codes, Z), model.lattices(z)
-    return [Decoded(a[a > 0].long().numpy(), y[a > 0].float().numpy(), bool(g), A) for a, y, g, A in zip(Z, fit.xyz, good, lattices)]
+    lattices, x = model.lattices(z), fit_atoms(codes, target, Z, x, gain=1e-3, charges=False).xyz
+    x = keep_apart(codes, target, Z.long(), x, None if lattices[0] is None else torch.as_tensor(lattices))
+    good = (codes(Z, x) - target).norm(dim=1) <= explained(codes, Z)
+    return [Decoded(a[a > 0].long().numpy(), y[a > 0].float().numpy(), bool(g), A) for a, y, g, A in zip(Z, x, good, lattices)]
 
 # %% ../nbs/10_generation.ipynb #4f43d8b5
 def generated(
