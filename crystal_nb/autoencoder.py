@@ -134,8 +134,10 @@ class CrystalAutoencoder:
 # %% ../nbs/09a_autoencoder.ipynb #bb04692b
 def encode_samples(self,
     samples:Samples, # Placed in the box
-)->Tensor:           # `(batch, latents)`, unitless
+    batch:int=64,    # Drawn at once: a field is a tenth of a megabyte
+)->Tensor:           # `(samples, latents)`, unitless
     "Codes of placed samples."
+    if len(samples.Z) > batch: return torch.cat([self.encode_samples(Samples(*(t[i:i + batch] for t in samples))) for i in range(0, len(samples.Z), batch)])
     Z, xyz = samples.Z.to(self.device), samples.xyz.to(self.device)
     M = field(Z, xyz, self.config)
     with torch.no_grad(): z = self.vae.amplitude(M)*self.vae.encode(M)[0]  # what the decoder is given
@@ -161,7 +163,7 @@ def encode(self,
     crystals, bad = as_crystals(structures)
     crystals, samples, large = place(crystals, self.config, seed)
     for r in pd.concat([bad, large]).itertuples(): raise ValueError(f"{r.id}: {r.reason}; `reconstruct` skips and lists such crystals")
-    return torch.cat([self.encode_samples(Samples(*(t[i:i + 64] for t in samples))) for i in range(0, len(samples.Z), 64)])
+    return self.encode_samples(samples)
 
 CrystalAutoencoder.encode = encode
 

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MARK', 'TABLES', 'MADE', 'REMEDIES', 'app', 'SOURCE', 'DEVICE', 'MODEL', 'explain', 'one_line', 'decoded_cif',
-           'file_names', 'clear', 'made_folder', 'staged', 'pick_device', 'counted', 'nothing_left', 'show_version',
-           'start', 'open_model', 'write_cifs', 'report', 'reconstruct', 'Settings', 'read_settings', 'train',
-           'read_codes', 'write_codes', 'write_generated', 'report_generated', 'encode', 'decode', 'open_prior',
-           'draw_path', 'sample', 'interpolate', 'prior', 'discriminator', 'main']
+           'file_names', 'clear', 'made_folder', 'staged', 'pick_device', 'counted', 'nothing_left', 'what_was_read',
+           'read_source', 'show_version', 'start', 'open_model', 'write_cifs', 'report', 'reconstruct', 'Settings',
+           'read_settings', 'train', 'read_codes', 'write_codes', 'write_generated', 'report_generated', 'encode',
+           'decode', 'open_prior', 'draw_path', 'sample', 'interpolate', 'prior', 'discriminator', 'main']
 
 # %% ../nbs/14_cli.ipynb #5494061f
 import os
@@ -157,13 +157,33 @@ def counted(
 def nothing_left(
     source:str, # What was read
     skipped,    # Data frame `id, reason`
-    out:Path,   # Folder in which skipped.csv lists them
+    listed:Path, # File that lists them
 )->ValueError:
     "The error for a source of which nothing could be used."
     if not len(skipped): return ValueError(f"{source}: holds no crystals; give a source that does")
     commonest = skipped.reason.str.split(":").str[0].mode()[0]
     remedy = next((r for reason, r in REMEDIES.items() if commonest.startswith(reason)), "see the reasons")
-    return ValueError(f"{source}: no crystal could be used ({counted(skipped)}); {remedy}; listed in {out/'skipped.csv'}")
+    return ValueError(f"{source}: no crystal could be used ({counted(skipped)}); {remedy}; listed in {listed}")
+
+def what_was_read(
+    crystals, # Those that were read
+    skipped,  # Data frame `id, reason`
+)->str:       # One line
+    "How many crystals there were, and how many of them could not be used."
+    return f"{len(crystals) + len(skipped):,} crystals read, {len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else ".")
+
+def read_source(
+    source:str,         # What the user named
+    out:Path,           # Folder for skipped.csv
+    limit:int|None=None,# Read only so many
+):                      # `Crystals`, and the data frame `id, reason`
+    "Read a source, list what was skipped, and refuse one of which nothing is left."
+    from crystal_nb.crystals import read_crystals
+    from crystal_nb.evaluation import write_csv
+    crystals, skipped = read_crystals(source, limit=limit, progress=sys.stderr.isatty())
+    write_csv(skipped, out/"skipped.csv")
+    if not len(crystals): raise nothing_left(source, skipped, out/"skipped.csv")
+    return crystals, skipped
 
 # %% ../nbs/14_cli.ipynb #36642c11
 app = typer.Typer(name="crystal_nb", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -253,7 +273,7 @@ def reconstruct(
                 table = table1(r.evaluation, network=None if r.network is r.evaluation else r.network)
                 r.evaluation.write(part, table)
                 write_cifs(part/"cif", r.ids, r.found, r.evaluation.box)
-    if not r or not r.ids: raise nothing_left(source, skipped, out)
+    if not r or not r.ids: raise nothing_left(source, skipped, out/"skipped.csv")
     how = "atoms fitted to the code" if autoencoder.can_refine and not no_refine else "network alone"
     if noise: how += f", noise {noise:g} on the code"
     report(r.evaluation, table, skipped, f"{how}, on {device}", time.perf_counter() - start, out)
@@ -291,17 +311,13 @@ def train(
 ):
     "Read, leave out the prototypes, train, report."
     from crystal_nb.autoencoder import find_model
-    from crystal_nb.crystals import read_crystals
-    from crystal_nb.evaluation import write_csv
     from crystal_nb.training import PRESETS, claim, fit, with_settings
     config = with_settings(PRESETS[preset], read_settings(settings or []))
     with made_folder(out):
         claim(out, resume)  # before minutes of reading
         begin = find_model(begin) if begin else None
-        crystals, skipped = read_crystals(source, progress=sys.stderr.isatty())
-        write_csv(skipped, out/"skipped.csv")
-        if not len(crystals): raise nothing_left(source, skipped, out)
-        print(f"{len(crystals) + len(skipped):,} crystals read, {len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else "."), flush=True)
+        crystals, skipped = read_source(source, out)
+        print(what_was_read(crystals, skipped), flush=True)
         try: *_, history = fit(crystals, config, out, resume=resume, start=begin)
         except KeyboardInterrupt: raise KeyboardInterrupt(f"go on with the same command and --resume, from {out/'last.pt'}" if (out/"last.pt").exists() else "") from None
     last = history.iloc[-1]
@@ -406,15 +422,16 @@ def encode(
     with made_folder(out.parent):
         autoencoder = open_model(model, device)
         crystals, skipped = read_crystals(source, limit=limit, progress=sys.stderr.isatty())
-        fit, samples, large = place(crystals, autoencoder.config, seed)
-        z = autoencoder.encode_samples(samples) if not upright else None
-        if upright:
+        if not upright:
+            fit, samples, large = place(crystals, autoencoder.config, seed)
+            z = autoencoder.encode_samples(samples)
+        else:
             z, _, placed = standard_codes(autoencoder, crystals)
             fit, large = crystals[placed], pd.DataFrame(dict(id=crystals.ids[~placed], reason=f"does not fit the {autoencoder.config.box:g} Å box"))
         skipped = pd.concat([skipped, large], ignore_index=True)
         beside = out.with_suffix(".skipped.csv")
         write_csv(skipped[["id", "reason"]], beside)
-        if not len(fit): raise nothing_left(source, skipped, beside.parent)
+        if not len(fit): raise nothing_left(source, skipped, beside)
         write_codes(out, z.cpu(), fit.ids, model)
     print(f"{len(fit):,} codes of {z.shape[1]} numbers written to {out}; {len(skipped):,} crystals skipped" + (f": {counted(skipped)}; listed in {beside}." if len(skipped) else "."))
 
@@ -521,9 +538,10 @@ def interpolate(
             if not len(crystals): raise ValueError(f"{source}: {skipped.reason.iloc[0] if len(skipped) else 'holds no crystal'}; give a CIF with an ordered crystal")
             ends.append(crystals.structure(0))
         prior = open_prior(model, "learned" if kind == "flow" else None if kind is None else "normal")
-        g = walk(autoencoder, *ends, steps, kind or ("flow" if prior is not None else "linear"), prior)
+        kind = kind or ("flow" if prior is not None else "linear")
+        g = walk(autoencoder, *ends, steps, kind, prior)
         table = write_generated(out, g, [f"step-{i:03d}" for i in range(steps)], model, autoencoder.config.box, (lambda folder: draw_path(autoencoder, g, folder)) if movie else None)
-    report_generated(table, f"On the way ({kind or ('flow' if prior is not None else 'linear')})", out)
+    report_generated(table, f"On the way ({kind})", out)
 
 # %% ../nbs/14_cli.ipynb #50501acc
 @app.command(help="Learn from crystals the prior that sample and interpolate use: flow matching on the codes of a model.\n\nWrites into DIR: prior.safetensors, prior.csv (the loss) and prior.pt, from which --resume goes on. Use it with --prior DIR, or copy prior.safetensors into the model's folder.")
@@ -539,14 +557,11 @@ def prior(
 ):
     "Read, leave out the prototypes, encode, train, report."
     import numpy as np
-    from crystal_nb.crystals import prototypes, read_crystals
-    from crystal_nb.evaluation import write_csv
+    from crystal_nb.crystals import prototypes
     from crystal_nb.generation import fit_prior
     with made_folder(out):
         autoencoder = open_model(model, "cpu")
-        crystals, skipped = read_crystals(source, limit=limit, progress=sys.stderr.isatty())
-        write_csv(skipped, out/"skipped.csv")
-        if not len(crystals): raise nothing_left(source, skipped, out)
+        crystals, skipped = read_source(source, out, limit)
         known = np.isin(crystals.compositions(), prototypes().compositions()) if autoencoder.config.exclude_prototypes else np.zeros(len(crystals), bool)
         _, history = fit_prior(autoencoder, crystals[~known], out, steps=steps, seed=seed, resume=resume, progress=sys.stderr.isatty())
     print(f"{int((~known).sum()):,} crystals, {int(known.sum()):,} left out as prototypes; loss {history.loss.iloc[0]:.3f} at first, {history.loss.iloc[-1]:.3f} at the end.\nPrior written to {out}; use it with: crystal_nb sample --out DIR --model {model} --prior {out}")
@@ -566,16 +581,12 @@ def discriminator(
     seed:Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Decides every random number.")]=0,
 ):
     "Read, train, judge, print."
-    from crystal_nb.crystals import read_crystals
     from crystal_nb.discriminator import run_discriminator
-    from crystal_nb.evaluation import write_csv
     with made_folder(out):
         first, second = open_model(model, "cpu"), open_model(judge, "cpu") if judge else None
-        crystals, skipped = read_crystals(source, limit=limit, progress=sys.stderr.isatty())
-        write_csv(skipped, out/"skipped.csv")
-        if not len(crystals): raise nothing_left(source, skipped, out)
+        crystals, skipped = read_source(source, out, limit)
         table = run_discriminator(crystals, first, out, second, n=n, steps=steps, fields=fields, seed=seed, progress=sys.stderr.isatty())
-    print(f"{len(crystals) + len(skipped):,} crystals read, {len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else "."))
+    print(what_was_read(crystals, skipped))
     print(table.round(3).to_string())
     print(f"Realness is 1 for decoded crystals and 0 for draws, if the discriminator is right. Written to {out}.")
 

@@ -27,7 +27,8 @@ from matplotlib.colors import ListedColormap, LogNorm
 from pymatgen.core import Element
 from scipy import ndimage
 from scipy.stats import ks_2samp, wasserstein_distance
-from .crystals import element_colors, reduced
+from .crystals import element_colors
+from .generation import reduced_formula
 from .voxels import Grid
 
 # %% ../nbs/12_figures.ipynb #791c8881
@@ -595,8 +596,7 @@ def draw_planes(
 
 def formula_of(Z)->str: # Reduced formula of atomic numbers `(atoms,)`; a dash if there are none
     "What these atoms make."
-    Z, n = np.unique(np.asarray(Z)[np.asarray(Z) > 0], return_counts=True)
-    return reduced(tuple(Z.tolist()), tuple(n.tolist())) if len(Z) else "–"
+    return reduced_formula(np.asarray(Z)) or "–"
 
 def name_of(Z, longest:int=12)->str: # For a title
     "The reduced formula, or the number of elements where it is long."

@@ -17,7 +17,6 @@ from functools import lru_cache, reduce
 from pathlib import Path
 import copy
 import itertools
-import json
 import math
 import time
 import warnings
@@ -32,7 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 from .crystals import Crystals, compositions, keep
-from .samples import SAMPLERS, Samples, central, make_generator, padded, reduced, tile
+from .crystals import reduced as reduced_name
+from .samples import SAMPLERS, Samples, central, make_generator, padded, reduced
 from .voxels import density
 from .training import Config, ModelError, atomic, make_folder, stream_seed
 from .segmentation import segment
@@ -324,7 +324,8 @@ def reduced_formula(
     "The formula as pymatgen writes it."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # noble gases have no electronegativity
-        return Composition("".join(Element.from_Z(int(q)).symbol for q in Z)).reduced_formula if len(Z) else ""
+        Z, amounts = np.unique(np.asarray(Z)[np.asarray(Z) > 0], return_counts=True)
+        return reduced_name(tuple(Z.tolist()), tuple(amounts.tolist())) if len(Z) else ""
 
 @lru_cache(maxsize=2**16)
 def charge_neutral(
