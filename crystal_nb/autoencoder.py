@@ -23,7 +23,7 @@ from .crystals import Crystals, keep
 from .samples import Samples, inside, make_generator, tile
 from .voxels import Grid
 from .vae import SpectralCode
-from .training import Config, ModelError, field, load_model, save_model, stream_seed
+from .training import Config, ModelError, carries_lattice, field, load_model, save_model, stream_seed
 from .training import place as place_samples
 from .segmentation import segment
 from .refinement import refine as fit_atoms
@@ -36,6 +36,7 @@ class Decoded(NamedTuple):
     xyz:np.ndarray   # Positions in the box, `(atoms, 3)`, Å
     converged:bool   # Do these atoms reproduce the code? Always False when no fit was made
     lattice:np.ndarray|None=None # Rows a, b, c in the box's frame, `(3, 3)`, Å; None: the code holds none, and the atoms are all there is
+    residual:float=np.nan # Norm of the difference of the codes, in standard deviations of the numbers; nan when no fit was made
 
     def structure(self,
         box:float=10., # Edge of the box, Å
@@ -58,7 +59,7 @@ def cell_to_cube(
         if not len(part): continue
         pad = lambda v: torch.nn.utils.rnn.pad_sequence([torch.as_tensor(np.asarray(x)) for x in v], batch_first=True)
         Z, xyz = tile(pad([atoms[i].Z for i in part]).long(), pad([atoms[i].xyz for i in part]), torch.as_tensor(np.stack([atoms[i].lattice for i in part])), box)
-        for i, q, x, k in zip(part, Z.numpy(), xyz.numpy(), inside(xyz, Z, box).numpy()): cubes[i] = Decoded(q[k], x[k], atoms[i].converged)
+        for i, q, x, k in zip(part, Z.numpy(), xyz.numpy(), inside(xyz, Z, box).numpy()): cubes[i] = Decoded(q[k], x[k], atoms[i].converged, residual=atoms[i].residual)
     return cubes
 
 # %% ../nbs/09a_autoencoder.ipynb #3dff5797
@@ -141,7 +142,7 @@ def encode_samples(self,
     Z, xyz = samples.Z.to(self.device), samples.xyz.to(self.device)
     M = field(Z, xyz, self.config)
     with torch.no_grad(): z = self.vae.amplitude(M)*self.vae.encode(M)[0]  # what the decoder is given
-    if self.config.representation != "folded": return z
+    if not carries_lattice(self.config): return z
     return torch.cat([z, (samples.lattice.flatten(1)/LATTICE_SCALE).to(z)], 1)
 
 CrystalAutoencoder.encode_samples = encode_samples
@@ -150,7 +151,7 @@ def lattices(self,
     z:Tensor,          # Codes, `(batch, latents)`, unitless
 )->np.ndarray|list:    # `(batch, 3, 3)`, Å, or a None for each
     "The lattice that each code carries."
-    if self.config.representation != "folded": return [None]*len(z)
+    if not carries_lattice(self.config): return [None]*len(z)
     return (z[:, self.vae.latents:].double()*LATTICE_SCALE).unflatten(1, (3, 3)).cpu().numpy()
 
 CrystalAutoencoder.lattices = lattices
@@ -177,10 +178,10 @@ def decode_density(self,
 CrystalAutoencoder.density = decode_density
 
 # %% ../nbs/09a_autoencoder.ipynb #e41e7cd9
-def _atoms(Z:Tensor, xyz:Tensor, converged:Tensor, lattices)->list[Decoded]:
+def _atoms(Z:Tensor, xyz:Tensor, converged:Tensor, lattices, residual:Tensor)->list[Decoded]:
     "Padded atoms of a batch as a list without the padding."
     Z, xyz = Z.cpu().numpy(), xyz.cpu().numpy()
-    return [Decoded(q[q > 0], x[q > 0], bool(c), A) for q, x, c, A in zip(Z, xyz, converged, lattices)]
+    return [Decoded(q[q > 0], x[q > 0], bool(c), A, float(r)) for q, x, c, A, r in zip(Z, xyz, converged, lattices, residual)]
 
 def decode_twice(self,
     z:Tensor,           # Codes, `(batch, latents)`
@@ -190,16 +191,16 @@ def decode_twice(self,
     "Atoms from codes, before and after the fit."
     if self.config.classes != "elements": raise ValueError(f"this model names {self.config.classes}, not elements, so it gives no crystals; see the tutorial atomic_groups for what it does give")
     with torch.no_grad(): start = segment(self.unet(self.density(z)), self.grid, **self.reading)
-    network = _atoms(start.Z, start.xyz, torch.zeros(len(z)), lattices := self.lattices(z))
+    network = _atoms(start.Z, start.xyz, torch.zeros(len(z)), lattices := self.lattices(z), torch.full((len(z),), torch.nan))
     if not (refine and self.can_refine): return network, network
     end = fit_atoms(self.vae, z[:, :self.vae.latents].to(self.device), start.Z, start.xyz, self.grid, self.config.sigma, noise=noise)
-    return network, _atoms(end.Z, end.xyz, end.converged, lattices)
+    return network, _atoms(end.Z, end.xyz, end.converged, lattices, end.residual)
 
 def decode(self,
     z:Tensor,           # Codes, `(batch, latents)`
     refine:bool=True,   # Fit the atoms to the code; False gives the network alone, as in the paper
     noise:float=0.,     # Standard deviation of the noise that the codes carry, in units of each number's own
-)->list[Decoded]:       # The atoms of each code; of a folded cube, one cell and its lattice
+)->list[Decoded]:       # The atoms of each code: one cell, with its lattice if the code carries that
     "Atoms from codes: decoded density, segmentation, and the fit where the code allows one."
     return decode_twice(self, z, refine, noise)[1]
 
@@ -211,7 +212,7 @@ CrystalAutoencoder.decode_twice = decode_twice
 class Reconstruction:
     "What came back, beside what went in."
     ids:list[str]          # Identifier of each reconstructed crystal
-    true:list[Decoded]     # The atoms that went in, as placed in the box; of a folded cube, one cell and its lattice
+    true:list[Decoded]     # The atoms that went in, as placed in the box: one cell, with its lattice if the code carries that
     found:list[Decoded]    # The atoms that came back
     evaluation:Evaluation  # The comparison: a row a crystal, and a row an atom and direction
     network:Evaluation     # The same for the network alone, before the fit; the same object if there was no fit
@@ -220,12 +221,13 @@ class Reconstruction:
 # %% ../nbs/09a_autoencoder.ipynb #a1eefcff
 def _score(self, crystals:Crystals, cubes:list[Decoded], found:list[Decoded], seconds)->Evaluation:
     "`evaluate` for lists of `Decoded`, with the fit's own verdict as a further column `converged`; where a lattice was decoded, the structures are matched."
-    pairs = [[getattr(d, k) for d in atoms] for atoms in (cubes, cell_to_cube(found, self.config.box)) for k in ("Z", "xyz")]
-    match = match_structures(crystals.structures(), (d.structure() for d in found)) if self.config.representation == "folded" else (None, None)
+    single = self.config.representation == "unit-cell"
+    pairs = [[getattr(d, k) for d in atoms] for atoms in (cubes, found if single else cell_to_cube(found, self.config.box)) for k in ("Z", "xyz")]
+    match = match_structures(crystals.structures(), (d.structure() for d in found)) if carries_lattice(self.config) else (None, None)
     formulas = [crystals.formula(i) for i in range(len(crystals))]
     e = evaluate(list(crystals.ids), formulas, *pairs, box=self.config.box, seconds=seconds, match=match[0], match_rms=match[1],
-                 representation="unit-cell" if self.config.representation == "unit-cell" else "repeating")
-    e.crystals["converged"] = [d.converged for d in found]
+                 representation="unit-cell" if single else "repeating")
+    e.crystals["converged"], e.crystals["residual"] = [d.converged for d in found], [d.residual for d in found]
     return e
 
 def _noise(self, rows:Tensor, seed:int)->Tensor:
@@ -246,7 +248,7 @@ def reconstruct(self,
     crystals, bad = as_crystals(structures)
     crystals, samples, large = place(crystals, self.config, seed)
     keep = inside(samples.xyz, samples.Z, self.config.box)
-    lattices = samples.lattice.numpy() if self.config.representation == "folded" else [None]*len(keep)
+    lattices = samples.lattice.numpy() if carries_lattice(self.config) else [None]*len(keep)
     true = [Decoded(q[k].numpy(), x[k].numpy(), True, A) for q, x, k, A in zip(samples.Z, samples.xyz, keep, lattices)]
     order, network, found, seconds = np.argsort(crystals.counts, kind="stable"), {}, {}, np.zeros(len(true))
     bar = tqdm(total=len(true), desc="reconstruct", unit="crystal", disable=not progress, leave=False)
@@ -261,7 +263,7 @@ def reconstruct(self,
         bar.update(len(rows))
     bar.close()
     network, found = ([d[i] for i in range(len(true))] for d in (network, found))
-    cubes = cell_to_cube(true, self.config.box)
+    cubes = true if self.config.representation == "unit-cell" else cell_to_cube(true, self.config.box)
     evaluation = _score(self, crystals, cubes, found, seconds)
     alone = _score(self, crystals, cubes, network, seconds) if refine and self.can_refine else evaluation
     return Reconstruction(list(crystals.ids), true, found, evaluation, alone, pd.concat([bad, large], ignore_index=True))

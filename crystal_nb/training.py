@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'MAY_BE_ZERO', 'SHARES', 'PLACE_WIDTH', 'CLASSES', 'PRESETS', 'PERCENTILES', 'FORMAT', 'FREE', 'Config',
-           'check_field', 'check_config', 'known_field', 'read_setting', 'from_dict', 'with_settings', 'ScaleGradient',
-           'scale_gradient', 'cross_entropy', 'binary_cross_entropy', 'place_loss', 'crop', 'forward', 'losses',
-           'objective', 'Joint', 'stream_seed', 'make_grid', 'density_latents', 'build', 'from_means', 'epoch_order',
-           'batch_index', 'labels', 'Batch', 'place', 'draw', 'field', 'voxelise', 'make_batch', 'learning_rate',
-           'make_optimizer', 'update_average', 'autocast', 'shares', 'validate', 'ModelError', 'atomic', 'make_folder',
-           'model_card', 'save_model', 'read_config', 'load_model', 'Run', 'fingerprint', 'save_checkpoint',
-           'load_checkpoint', 'usable', 'prepare_data', 'fit_code', 'TrainingError', 'make_accelerator', 'agree',
-           'train_step', 'check_finite', 'evaluate_run', 'Reporter', 'Stop', 'take_over', 'begin', 'claim',
-           'make_writer', 'describe', 'record', 'fit', 'plot_history']
+           'check_field', 'carries_lattice', 'check_config', 'known_field', 'read_setting', 'from_dict',
+           'with_settings', 'ScaleGradient', 'scale_gradient', 'cross_entropy', 'binary_cross_entropy', 'place_loss',
+           'crop', 'forward', 'losses', 'objective', 'Joint', 'stream_seed', 'make_grid', 'density_latents', 'build',
+           'from_means', 'epoch_order', 'batch_index', 'labels', 'Batch', 'place', 'draw', 'field', 'voxelise',
+           'make_batch', 'learning_rate', 'make_optimizer', 'update_average', 'autocast', 'shares', 'validate',
+           'ModelError', 'atomic', 'make_folder', 'model_card', 'save_model', 'read_config', 'load_model', 'Run',
+           'fingerprint', 'save_checkpoint', 'load_checkpoint', 'usable', 'prepare_data', 'fit_code', 'TrainingError',
+           'make_accelerator', 'agree', 'train_step', 'check_finite', 'evaluate_run', 'Reporter', 'Stop', 'take_over',
+           'begin', 'claim', 'make_writer', 'describe', 'record', 'fit', 'plot_history']
 
 # %% ../nbs/05_training.ipynb #16bc1df0
 from contextlib import contextmanager, nullcontext
@@ -63,7 +63,8 @@ class Config:
     sigma:float = 1.                   # Width of an atom's Gaussian, Å
     radius:float = .5                  # Voxels this close to an atom carry its species, Å
     vae:str = "spectral"               # "spectral" (linear, fitted before training), "deep" (the same with a trained decoder), "conv" (the paper's, trained) or "residual" (trained from the best linear one)
-    latents:int = 300                  # Numbers in the code; of a folded cube, nine of them are the lattice
+    latents:int = 300                  # Numbers in the code, those of the lattice among them
+    lattice:bool = False               # Nine numbers of a unit cell's code are its lattice; a folded cube's code always has them, a repeating one's never
     noise:float = .01                  # Spectral code: deviation of the posterior, in units of each latent's own
     fit_samples:int = 24000            # Spectral code: samples of the training crystals that it is fitted to
     vae_width:int = 16                 # Convolutional code: channels of the first convolution; residual: half of those at the coarse resolution
@@ -126,6 +127,10 @@ def check_field(name:str, kind:type, value):
         raise ValueError(f"{name} = {value:g} is out of range; use a finite number {'of 0 or more' if name in MAY_BE_ZERO else 'above 0'}")
 
 # %% ../nbs/05_training.ipynb #ef85e76b
+def carries_lattice(config:"Config")->bool:
+    "Does the code hold the lattice beside the density?"
+    return config.representation == "folded" or config.lattice and config.representation == "unit-cell"
+
 def check_config(config:"Config"):
     "Raise a `ValueError` that names the field, its value and the remedy."
     c = config
@@ -134,7 +139,7 @@ def check_config(config:"Config"):
         check_field(f.name, f.type, getattr(c, f.name))
     if c.loss == "bce" and c.head != "dense":
         raise ValueError(f"loss = 'bce' asks 95 questions at every voxel, which head = {c.head!r} does not answer; use head = 'dense' or loss = 'cross_entropy'")
-    if c.representation == "folded" and c.latents < 10: raise ValueError(f"latents = {c.latents}, but nine are the lattice of a folded cube; use 10 or more")
+    if carries_lattice(c) and c.latents < 10: raise ValueError(f"latents = {c.latents}, but nine are the lattice; use 10 or more")
     if c.vae == "conv" and c.voxels != 30: raise ValueError(f"voxels = {c.voxels}, but vae = 'conv' decodes 30; use voxels = 30 or vae = 'spectral'")
     if c.condition != "none" and c.vae not in ("conv", "residual"): raise ValueError(f"condition = {c.condition!r} needs a bottleneck that is trained; use vae = 'conv' or 'residual'")
     if c.vae != "conv" and c.padding: raise ValueError(f"padding = {c.padding} is for vae = 'conv'; use padding = 0 with vae = {c.vae!r}")
@@ -289,7 +294,7 @@ def stream_seed(
 def make_grid(config:Config)->Grid: return Grid(config.voxels, config.box, config.grid)
 
 def density_latents(config:Config)->int: # those of the code that the density gets
-    return config.latents - 9*(config.representation == "folded")
+    return config.latents - 9*carries_lattice(config)
 
 CLASSES = dict(elements=95, groups=21)  # with the background
 
@@ -318,10 +323,10 @@ def from_means(
 
 # %% ../nbs/05_training.ipynb #1da9a34c
 PRESETS = dict(
-    spectral=Config(),
+    spectral=Config(lattice=True),
     paper=Config(vae="conv", beta=from_means()["beta"], gamma=.1, loss="bce", species_weight=1., width=64, depth=5, stem="full", head="dense", sharpen=False, offset_weight=0., optimizer="adam",
                  batch=24, steps=100_000, lr=1e-5, schedule="constant", warmup=0., weight_decay=0., clip=0., ema=0.),
-    tiny=Config(fit_samples=1000, width=16, depth=2, steps=120, lr=1e-2, ema=.9, precision="fp32", eval_every=20, eval_crystals=16, val_fraction=.2))
+    tiny=Config(lattice=True, fit_samples=1000, width=16, depth=2, steps=120, lr=1e-2, ema=.9, precision="fp32", eval_every=20, eval_crystals=16, val_fraction=.2))
 
 # %% ../nbs/05_training.ipynb #4b10883f
 @lru_cache(maxsize=4)
