@@ -326,6 +326,7 @@ PRESETS = dict(
     spectral=Config(lattice=True),
     paper=Config(vae="conv", beta=from_means()["beta"], gamma=.1, loss="bce", species_weight=1., width=64, depth=5, stem="full", head="dense", sharpen=False, offset_weight=0., optimizer="adam",
                  batch=24, steps=100_000, lr=1e-5, schedule="constant", warmup=0., weight_decay=0., clip=0., ema=0.),
+    large=Config(lattice=True, filter="none", box=14., voxels=42, latents=823, fit_samples=12000, steps=2000, lr=5e-4),
     tiny=Config(lattice=True, fit_samples=1000, width=16, depth=2, steps=120, lr=1e-2, ema=.9, precision="fp32", eval_every=20, eval_crystals=16, val_fraction=.2))
 
 # %% ../nbs/05_training.ipynb #4b10883f
