@@ -270,9 +270,9 @@ def compare_found(
     p, q = primitive(true), primitive(found)
     if len(p) != len(q): return f"atoms in the primitive cell: {len(q)} for {len(p)}"
     row |= dict(zip(("a", "b", "c"), p.lattice.get_niggli_reduced_lattice().abc)) | dict(zip(("da", "db", "dc", "dalpha", "dbeta", "dgamma"), cell_errors(p.lattice, q.lattice)))
-    row["match_rms"] = rms_distance(p, q, **LITERATURE)
+    row["rms_strict"] = rms_distance(p, q, **STRICT)
+    row["match_rms"] = row["rms_strict"] if row["rms_strict"] < 1e-5 else rms_distance(p, q, **LITERATURE)  # the matcher itself stops at 1e-5; what matches strictly always matches
     if np.isnan(row["match_rms"]): return "another lattice" if np.isnan(row["da"]) else "positions"
-    row["rms_strict"] = rms_distance(p, q, **STRICT)                                 # never without a match at the wider tolerances
     return ""
 
 def compare_pair(
