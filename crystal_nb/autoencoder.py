@@ -20,7 +20,7 @@ from pymatgen.core import Lattice, Structure
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from .crystals import Crystals, keep
-from .samples import Samples, central, inside, make_generator, tile
+from .samples import Samples, central, in_shortest_cells, inside, make_generator, tile
 from .voxels import Grid
 from .vae import SpectralCode
 from .training import Config, ModelError, carries_lattice, field, load_model, save_model, stream_seed
@@ -92,13 +92,21 @@ def place(
     crystals:Crystals, # Crystals to put in the box
     config:Config,     # Says the representation and the box
     seed:int=0,        # Seed of the rotations, and of the origins of repeating cells
+    filter:str|None=None, # Which crystals may try, see `crystals.FILTERS`; "none": all, and a cell that does not fit in its shortest basis; None: as in training
 )->tuple[Crystals, Samples, pd.DataFrame]: # Those that fit, their samples, and what was skipped: `id`, `reason`
     "One sample of each crystal; those that do not fit the box are listed with that reason."
-    s = place_samples(crystals, None, config, seed)
-    ok = s.placed.numpy() if config.filter == "none" else s.placed.numpy() & keep(crystals, config.filter, config.box)
-    reason = f"does not fit the {config.box:g} Å box"
-    skipped = pd.DataFrame(dict(id=[i for i, k in zip(crystals.ids, ok) if not k], reason=reason), dtype=str)
-    return crystals[ok], Samples(*(t[torch.as_tensor(ok)] for t in s)), skipped
+    filter, s = config.filter if filter is None else filter, place_samples(crystals, None, config, seed)
+    ok = s.placed if filter == "none" else s.placed & torch.as_tensor(keep(crystals, filter, config.box))
+    if filter == "none" and config.representation == "unit-cell" and not ok.all():
+        again = (~ok).nonzero()[:, 0]
+        t = place_samples(in_shortest_cells(crystals[again.numpy()]), None, config, seed)
+        n = t.Z.shape[1]
+        s.Z[again, :n], s.xyz[again, :n], s.placed[again], s.lattice[again] = t
+        ok = s.placed
+    sides = np.linalg.norm(crystals.lattice, axis=2).max(1)
+    reasons = [f"does not fit the {config.box:g} Å box: {n} atoms, sides up to {side:.1f} Å" for n, side in zip(crystals.counts, sides)]
+    skipped = pd.DataFrame([(i, r) for i, r, k in zip(crystals.ids, reasons, ok) if not k], columns=["id", "reason"], dtype=str)
+    return crystals[ok.numpy()], Samples(*(t[ok] for t in s)), skipped
 
 # %% ../nbs/09a_autoencoder.ipynb #1d07930c
 class CrystalAutoencoder:
@@ -172,10 +180,11 @@ def encode(self,
     structures,           # `Crystals`, a pymatgen `Structure`, or a list of them
     seed:int=0,           # Seed of the random rotation of each crystal
     lattice:str="field",  # Folded cubes: "field" reads the lattice off the density, "given" takes that of the structure
+    filter:str="none",    # Which crystals may try, see `crystals.FILTERS`; "max-side" is the paper's
 )->Tensor:                # Codes, `(crystals, latents)`; unitless
     "The codes of crystals; `ValueError` names the first crystal that cannot be encoded."
     crystals, bad = as_crystals(structures)
-    crystals, samples, large = place(crystals, self.config, seed)
+    crystals, samples, large = place(crystals, self.config, seed, filter)
     for r in pd.concat([bad, large]).itertuples(): raise ValueError(f"{r.id}: {r.reason}; `reconstruct` skips and lists such crystals")
     samples, found = self.read_off(samples, lattice)
     for i in (~samples.placed).nonzero()[:, 0].tolist(): raise ValueError(f"{crystals.ids[i]}: {unread(found[i])}; `reconstruct` skips and lists such crystals")
@@ -280,10 +289,11 @@ def reconstruct(self,
     batch:int=32,           # Crystals at a time
     noise:float=0.,         # Standard deviation of the noise that is added to each number of the code, in units of its own
     lattice:str="field",    # Folded cubes: "field" reads the lattice off the density, "given" takes that of the structure
+    filter:str="none",      # Which crystals may try, see `crystals.FILTERS`; "max-side" is the paper's
 )->Reconstruction:          # What came back, compared with what went in
     "Encode and decode crystals, and compare atoms in with atoms out."
     crystals, bad = as_crystals(structures)
-    crystals, samples, large = place(crystals, self.config, seed)
+    crystals, samples, large = place(crystals, self.config, seed, filter)
     keep = inside(samples.xyz, samples.Z, self.config.box)
     lattices = samples.lattice.numpy() if carries_lattice(self.config) else [None]*len(keep)
     true = [Decoded(q[k].numpy(), x[k].numpy(), True, A) for q, x, k, A in zip(samples.Z, samples.xyz, keep, lattices)]

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['SAMPLERS', 'Samples', 'inside', 'make_generator', 'random_rotations', 'into_cell', 'numbered', 'padded',
            'unit_cell_samples', 'fits', 'expand', 'translations', 'tile', 'cut', 'repeating_samples', 'reduced',
-           'central', 'folded_samples', 'draw_atoms']
+           'central', 'folded_samples', 'in_shortest_cells', 'draw_atoms']
 
 # %% ../nbs/01_samples.ipynb #f88c24f3
+from dataclasses import replace
 from typing import NamedTuple
 import numpy as np
 import torch
@@ -269,6 +270,16 @@ def folded_samples(
     placed = torch.ones(len(index), dtype=torch.bool)
     placed[todo], all_Z[todo] = False, 0
     return Samples(all_Z, all_xyz, placed, all_lattice)
+
+# %% ../nbs/01_samples.ipynb #80be9c4e
+def in_shortest_cells(
+    crystals,  # Packed set of crystals
+):             # The same crystals, in the shortest basis of each lattice
+    "Another choice of cell."
+    lattice = reduced(torch.as_tensor(crystals.lattice)).numpy()
+    of = np.repeat(np.arange(len(lattice)), np.diff(crystals.offsets))
+    frac = np.einsum("na,nab->nb", np.asarray(crystals.frac, float), (crystals.lattice @ np.linalg.inv(lattice))[of])
+    return replace(crystals, lattice=lattice, frac=into_cell(torch.as_tensor(frac)).numpy().astype(crystals.frac.dtype))
 
 # %% ../nbs/01_samples.ipynb #a81b779f
 SAMPLERS = {"unit-cell": unit_cell_samples, "repeating": repeating_samples, "folded": folded_samples}
