@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['MARK', 'TABLES', 'MADE', 'REMEDIES', 'app', 'SOURCE', 'DEVICE', 'MODEL', 'explain', 'one_line', 'decoded_cif',
            'file_names', 'clear', 'made_folder', 'staged', 'pick_device', 'counted', 'nothing_left', 'what_was_read',
-           'read_source', 'show_version', 'start', 'open_model', 'write_cifs', 'report', 'reconstruct', 'Settings',
-           'read_settings', 'train', 'read_codes', 'write_codes', 'write_generated', 'report_generated', 'encode',
-           'decode', 'open_prior', 'draw_path', 'sample', 'interpolate', 'prior', 'discriminator', 'main']
+           'read_source', 'show_version', 'start', 'open_model', 'write_cifs', 'fit_note', 'write_symmetrised',
+           'crystal_table', 'report', 'reconstruct', 'Settings', 'read_settings', 'train', 'read_codes', 'write_codes',
+           'write_generated', 'report_generated', 'encode', 'decode', 'open_prior', 'draw_path', 'sample',
+           'interpolate', 'prior', 'discriminator', 'main']
 
 # %% ../nbs/14_cli.ipynb #5494061f
 import os
@@ -91,7 +92,7 @@ def file_names(
     return names
 
 # %% ../nbs/14_cli.ipynb #5a66407e
-TABLES = ["table1.csv", "crystals.csv", "atoms.csv", "skipped.csv"]
+TABLES = ["table1.csv", "crystals.csv", "structures.csv", "atoms.csv", "skipped.csv"]
 MADE = ["generated.csv", "z.npz", "path.gif", "path.mp4"]
 
 def clear(
@@ -99,7 +100,7 @@ def clear(
 ):
     "Remove what an earlier run wrote: the tables, and the CIF files that carry our mark."
     for name in TABLES + MADE: (out/name).unlink(missing_ok=True)
-    for path in (out/"cif").glob("*.cif") if (out/"cif").is_dir() else ():
+    for path in [p for folder in ("cif", "symmetrised") for p in (out/folder).glob("*.cif")]:
         with open(path, errors="replace") as f: ours = f.readline().startswith(MARK)
         if ours: path.unlink()
 
@@ -146,7 +147,7 @@ def pick_device(
 # %% ../nbs/14_cli.ipynb #e32d26ce
 REMEDIES = {"unreadable": "check that the file is what its name says", "partial occupancy": "order the sites first, for instance with pymatgen's OrderDisorderedStructureTransformation",
     "no atoms": "give structures with atom positions", "element beyond 94": "the networks know hydrogen to plutonium", "atoms closer than 0.5 Å": "remove duplicate sites",
-    "does not fit": "give primitive cells with sides under 10 Å, or train on a larger box"}
+    "does not fit": "give a smaller (primitive) cell, or train with a larger box: crystal_nb train SOURCE --out DIR --preset large --start unit-cell", "its lattice could not be read": "use --model unit-cell, or --lattice given"}
 
 def counted(
     skipped, # Data frame `id, reason`
@@ -215,9 +216,48 @@ def write_cifs(
     notes=None,   # A line of comment for each; None: none
 ):
     "One CIF a crystal."
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name, id, d, note in zip(file_names(ids), ids, atoms, notes or [""]*len(atoms)):
         (folder/f"{name}.cif").write_text(decoded_cif(id.encode("ascii", "backslashreplace").decode() if isinstance(id, str) else id, d.Z, d.xyz, box, d.lattice, note))
+
+def fit_note(
+    r,  # Row of `Evaluation.crystals`
+)->str: # One line for its CIF
+    "What the fit says of a crystal."
+    if r.residual != r.residual: return "NOT FITTED: the network alone; these atoms do not reproduce the code"
+    left = f"residual of the fit {r.residual:.2g} standard deviations of the code"
+    if "field_residual" in r and r.field_residual == r.field_residual: left += f"; lattice read off the field, which it leaves to {r.field_residual:.2g} plotting units"
+    return f"converged: {left}" if r.converged else f"NOT CONVERGED: {left}; these atoms do not explain the code, do not use them"
+
+def write_symmetrised(
+    folder:Path,  # Folder for the files
+    ids, atoms,   # Names; atoms, `autoencoder.Decoded`
+):                # How many were written
+    "A CIF with its space group for every crystal that converged."
+    from crystal_nb.symmetry import find_symmetry, symmetrised_cif
+    folder.mkdir(parents=True)
+    n = 0
+    for name, id, d in zip(file_names(ids), ids, atoms):
+        if d.lattice is None or not d.converged or not len(d.Z): continue
+        (folder/f"{name}.cif").write_text(f"{MARK}, symmetrised; the atoms as they were decoded are in ../cif/{name}.cif\n" + symmetrised_cif(find_symmetry(d.structure())))
+        n += 1
+    return n
+
+# %% ../nbs/14_cli.ipynb #17272f44
+def crystal_table(
+    evaluation, # An `Evaluation` with structures
+):              # A rich table, a row a crystal
+    "A few crystals, one by one."
+    from rich import box
+    from rich.table import Table
+    t = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("id", "formula"): t.add_column(name)
+    for name in ("atoms", "converged", "match", "RMS", "space group", "worst side (Å)", "angle (°)"): t.add_column(name, justify="right")
+    for r, s in zip(evaluation.crystals.itertuples(), evaluation.structures.itertuples()):
+        worst = [f"{max(map(abs, d)):.1g}" if all(x == x for x in d) else "–" for d in ((s.da, s.db, s.dc), (s.dalpha, s.dbeta, s.dgamma))]
+        t.add_row(str(r.id)[:24], r.formula, f"{r.n_found} of {r.n_true}" if r.n_found != r.n_true else str(r.n_true), "yes" if r.converged else "NO", "yes" if s.match else "NO", f"{s.match_rms:.1g}" if s.match else "–",
+                  str(s.spacegroup_found) if s.spacegroup_right else f"{s.spacegroup_found}, not {s.spacegroup_true}", *worst)
+    return t
 
 # %% ../nbs/14_cli.ipynb #8c6ae7ad
 def report(
@@ -235,16 +275,20 @@ def report(
     say = lambda text, style=None: console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
     say("Table 1: the paper (Hoffmann et al. 2019) and ours", "bold")
     for t in rich_table1(table): console.print(t)
+    if evaluation.structures is not None and len(evaluation.crystals) <= 10: console.print(crystal_table(evaluation))
     say("P→T: from each predicted atom to the nearest true one. T→P: from each true atom to the nearest predicted one.")
     n, exact = len(evaluation.crystals), int(evaluation.crystals.exact.sum())
     say(f"{n + len(skipped):,} crystals read, {n:,} reconstructed ({how}), {exact:,} exact: every atom, every element, every position within 0.1 Å.")
+    t, s = evaluation.crystals, evaluation.structures
+    if s is not None: say(f"{int(s.match.sum()):,} of the CIF files match the crystals that were read (StructureMatcher: stol 0.5, angle 10°, ltol 0.3), {int(s.match_strict.sum()):,} at the strict setting (0.3, 5°, 0.2); {int(s.spacegroup_right.sum()):,} have their space group.")
+    if not t.residual.isna().all() and not t.converged.all(): say(f"{int((~t.converged).sum()):,} did not converge: they are marked in crystals.csv and in their CIF files.", "bold")
     say(f"{len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else "."))
     say(f"Took {seconds:.0f} s.")
-    say(f"Written to {out}: {', '.join(TABLES)}, and {n:,} CIF file{'s' if n > 1 else ''} under {out/'cif'}.")
+    say(f"Written to {out}: {', '.join(name for name in TABLES if (out/name).exists())}, and {n:,} CIF file{'s' if n > 1 else ''} under {out/'cif'}" + (f"; those that converged also with their space groups, under {out/'symmetrised'}." if (out/"symmetrised").is_dir() else "."))
 
 # %% ../nbs/14_cli.ipynb #2457de47
 @app.command(help="Encode crystals, decode them again, and compare: the paper's Table 1 for your crystals.\n\n"
-    "Writes into DIR: table1.csv, crystals.csv (a row a crystal), atoms.csv (a row an atom and direction), skipped.csv (id, reason) and cif/: the crystals found, by a model that decodes no lattice as atoms in the box. "
+    "Writes into DIR: table1.csv, crystals.csv (a row a crystal), atoms.csv (a row an atom and direction), structures.csv (a row a crystal: match, errors of the cell, space groups), skipped.csv (id, reason), cif/: the crystals found, plain, with the residual of their fit, and symmetrised/: those that converged, with their space groups. "
     "A folder that exists is reused: files of an earlier run are replaced, others left alone.")
 @one_line
 def reconstruct(
@@ -255,6 +299,8 @@ def reconstruct(
     seed:Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Decides the random orientation of each crystal.")]=0,
     noise:Annotated[float, typer.Option("--noise", metavar="X", min=0, help="Add noise to each number of the code, with X times its standard deviation: what a code of so many nats would carry.")]=0.,
     no_refine:Annotated[bool, typer.Option("--no-refine", help="The networks alone, as in the paper: do not fit the atoms to the code.")]=False,
+    filter:Annotated[Literal["none", "max-side", "min-side", "atoms-extent"], typer.Option("--filter", help="Which crystals may try the box. none: all; max-side: all sides under the box's edge, as in the paper.")]="none",
+    lattice:Annotated[Literal["field", "given"], typer.Option("--lattice", help="Repeating cubes: read the lattice off the density (field), or take it from the structure (given), which is faster.")]="field",
     device:Annotated[str|None, typer.Option("--device", metavar="D", help=DEVICE)]=None,
 ):
     "Read, reconstruct, compare, write, print."
@@ -265,14 +311,15 @@ def reconstruct(
     with made_folder(out):
         autoencoder = open_model(model, device)
         crystals, skipped = read_crystals(source, limit=limit, progress=progress)
-        r = autoencoder.reconstruct(crystals, seed=seed, refine=not no_refine, progress=progress, noise=noise) if len(crystals) else None
+        r = autoencoder.reconstruct(crystals, seed=seed, refine=not no_refine, progress=progress, noise=noise, filter=filter, lattice=lattice) if len(crystals) else None
         if r: skipped = pd.concat([skipped, r.skipped], ignore_index=True)
         with staged(out) as part:
             write_csv(skipped[["id", "reason"]], part/"skipped.csv")
             if r and r.ids:
                 table = table1(r.evaluation, network=None if r.network is r.evaluation else r.network)
                 r.evaluation.write(part, table)
-                write_cifs(part/"cif", r.ids, r.found, r.evaluation.box)
+                write_cifs(part/"cif", r.ids, r.found, r.evaluation.box, [fit_note(row) for _, row in r.evaluation.crystals.iterrows()])
+                if any(d.lattice is not None and d.converged for d in r.found): write_symmetrised(part/"symmetrised", r.ids, r.found)
     if not r or not r.ids: raise nothing_left(source, skipped, out/"skipped.csv")
     how = "atoms fitted to the code" if autoencoder.can_refine and not no_refine else "network alone"
     if noise: how += f", noise {noise:g} on the code"
@@ -304,7 +351,7 @@ def read_settings(
 def train(
     source:Annotated[str, typer.Argument(metavar="SOURCE", help=SOURCE)],
     out:Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the model and its checkpoints.")],
-    preset:Annotated[Literal["spectral", "paper", "tiny"], typer.Option("--preset", help="spectral: linear code and a small U-Net; paper: the paper's networks; tiny: seconds on a laptop.")]="spectral",
+    preset:Annotated[Literal["spectral", "large", "paper", "tiny"], typer.Option("--preset", help="spectral: linear code and a small U-Net; large: the same in a box of 14 Å, with --start unit-cell; paper: the paper's networks; tiny: seconds on a laptop.")]="spectral",
     resume:Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in DIR.")]=False,
     begin:Annotated[str|None, typer.Option("--start", metavar="NAME|FOLDER", help="Begin with the weights of a model that ships, or of one in a folder.")]=None,
     settings:Annotated[list[str]|None, typer.Option("--set", metavar="key=value ...", help="Change settings of the preset, for example --set steps=2000 batch=16.")]=None,
@@ -415,16 +462,13 @@ def encode(
     if out.suffix != ".npz": raise ValueError(f"{out}: codes are written as .npz; give --out a name that ends so")
     device = pick_device(device)
     import pandas as pd
-    from crystal_nb.autoencoder import place
     from crystal_nb.crystals import read_crystals
     from crystal_nb.evaluation import write_csv
     from crystal_nb.generation import standard_codes
     with made_folder(out.parent):
         autoencoder = open_model(model, device)
         crystals, skipped = read_crystals(source, limit=limit, progress=sys.stderr.isatty())
-        if not upright:
-            fit, samples, large = place(crystals, autoencoder.config, seed)
-            z = autoencoder.encode_samples(samples)
+        if not upright: fit, z, large = autoencoder.encode_some(crystals, seed)
         else:
             z, _, placed = standard_codes(autoencoder, crystals)
             fit, large = crystals[placed], pd.DataFrame(dict(id=crystals.ids[~placed], reason=f"does not fit the {autoencoder.config.box:g} Å box"))

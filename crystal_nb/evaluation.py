@@ -147,7 +147,7 @@ def write_csv(
 @dataclass
 class Evaluation:
     "What came back: one row a crystal, one row an atom and direction."
-    crystals:pd.DataFrame  # Columns of `CRYSTAL_COLUMNS`; errors in Å
+    crystals:pd.DataFrame  # Columns of `CRYSTAL_COLUMNS`, and more if the caller adds them; errors in Å
     atoms:pd.DataFrame     # Columns of `ATOM_COLUMNS` and four more; distances in Å
     box:float=10.          # Side of the box, in Å
     representation:str="unit-cell"  # "unit-cell" or "repeating": which of the paper's numbers stand beside ours
@@ -157,7 +157,8 @@ class Evaluation:
         "Write `table1.csv` (`table`, if it was made before), `crystals.csv` and `atoms.csv`; and `structures.csv`, if structures were compared."
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        frames = dict(crystals=self.crystals[CRYSTAL_COLUMNS], atoms=self.atoms[ATOM_COLUMNS]) | ({} if self.structures is None else dict(structures=self.structures))
+        more = [c for c in self.crystals if c not in CRYSTAL_COLUMNS]  # what the caller added, such as the residual of a fit
+        frames = dict(crystals=self.crystals[CRYSTAL_COLUMNS + more], atoms=self.atoms[ATOM_COLUMNS]) | ({} if self.structures is None else dict(structures=self.structures))
         return [write_csv(table1(self) if table is None else table, folder/"table1.csv"), *(write_csv(frame, folder/f"{name}.csv") for name, frame in frames.items())]
 
 # %% ../nbs/09_evaluation.ipynb #54e25345
