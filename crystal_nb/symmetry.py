@@ -184,13 +184,13 @@ def pick(
 
 def find_symmetry(
     structure:Structure,
-    error:float|np.ndarray|None=0., # Standard deviation of a coordinate, Å: one number, or an array of any shape; None = not known, judge by the crystal itself
+    error:float|np.ndarray|None=0., # Standard deviation of a coordinate, Å: one number, or an array, of which the largest counts; None = not known, judge by the crystal itself
     tolerance:float=.01,            # How far from symmetric counts as symmetric for a crystal without error, Å
     tolerances=TOLERANCES,          # The ladder: spglib's tolerances, Å
 )->Symmetry:                        # P1, with a reason, where there is nothing to find
     "The symmetry of a crystal whose atoms have errors, and the crystal with exactly this symmetry."
     if error is not None:
-        error = float(np.sqrt(np.mean(np.square(error))))
+        error = float(np.max(error, initial=0.))
         tolerances = {tolerance}.union(t for t in tolerances if t <= max(tolerance, REACH*error))
     found = rungs(structure, tolerances)
     plain = Symmetry(1, "P1", tolerance, structure, reason=next((s.reason for s in found if s.reason), "no group is near enough"))
