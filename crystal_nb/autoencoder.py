@@ -20,7 +20,7 @@ from pymatgen.core import Lattice, Structure
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from .crystals import Crystals, keep
-from .samples import Samples, central, in_shortest_cells, inside, make_generator, tile
+from .samples import Samples, central, in_shortest_cells, inside, make_generator, tile, unit_cell_samples
 from .voxels import Grid
 from .vae import SpectralCode
 from .training import Config, ModelError, carries_lattice, field, load_model, save_model, stream_seed
@@ -99,7 +99,7 @@ def place(
     ok = s.placed if filter == "none" else s.placed & torch.as_tensor(keep(crystals, filter, config.box))
     if filter == "none" and config.representation == "unit-cell" and not ok.all():
         again = (~ok).nonzero()[:, 0]
-        t = place_samples(in_shortest_cells(crystals[again.numpy()]), None, config, seed)
+        t = unit_cell_samples(in_shortest_cells(crystals[again.numpy()]), None, seed, config.box, config.rotate, config.center, tries=100)
         n = t.Z.shape[1]
         s.Z[again, :n], s.xyz[again, :n], s.placed[again], s.lattice[again] = t
         ok = s.placed

@@ -8,7 +8,7 @@ __all__ = ['EXPLAINED', 'STRICT', 'LOOSE', 'REST', 'FIRM', 'along', 'Lens', 'ove
            'candidate_lattices', 'Cell', 'images', 'middle', 'Repetition', 'outer', 'moved', 'fit_cell',
            'lattice_deviation', 'folded_field', 'cell_peaks', 'tidy_cell', 'grow', 'atom_shifts', 'lattices_of_atoms',
            'primitive', 'Found', 'FieldReader', 'checked_field', 'field_reader', 'read_field', 'cube_fields',
-           'read_samples']
+           'read_samples', 'one_more', 'grow_code', 'CodeReader', 'read_code']
 
 # %% ../nbs/08_lattice.ipynb #66ffda9d
 import itertools
@@ -23,6 +23,7 @@ from scipy.ndimage import map_coordinates, maximum_filter, minimum_filter
 from torch import Tensor
 from .samples import Samples, central, reduced, tile
 from .voxels import Grid, density
+from .vae import SpectralCode, upsample
 
 # %% ../nbs/08_lattice.ipynb #5393e4fa
 def along(
@@ -268,6 +269,21 @@ class Repetition:
         self.grid, self.sigma, self.matrix, self.margin = grid, sigma, matrix, margin*sigma
         self.x = grid.centers(torch.float64).numpy()
     def project(self, v:np.ndarray)->np.ndarray: return v if self.matrix is None else v @ self.matrix # `(..., coarse voxels)` -> `(..., equations)`
+    def atoms(
+        self,
+        A:np.ndarray,    # Rows a, b, c, `(3, 3)`, Å
+        xyz:np.ndarray,  # Positions, `(positions, 3)`, Å
+        chunk:int=200,   # Positions at a time
+    )->np.ndarray:       # `(positions, equations)`, float32
+        "What an atom of unit charge at each position, with all its images, adds to the equations."
+        out, matrix = [], None if self.matrix is None else self.matrix.astype(np.float32)
+        for part in np.array_split(xyz, range(chunk, len(xyz), chunk)):
+            atom, _, y = images(Cell(A, part, np.ones(len(part))), self.grid.box, self.margin)
+            g = self.profiles(y)[0].astype(np.float32)
+            yz, ends = outer(g[:, 1], g[:, 2]), np.searchsorted(atom, np.arange(len(part) + 1))
+            v = np.array([(g[i:j, 0].T @ yz[i:j]).ravel() for i, j in zip(ends, ends[1:])])
+            out.append(v if matrix is None else v @ matrix)
+        return np.concatenate(out)
     def target(
         self,
         M:np.ndarray,  # Field, `(voxels, voxels, voxels)`, plotting units
@@ -310,7 +326,7 @@ def outer(
     a:np.ndarray, b:np.ndarray, # `(n, points)` each
 )->np.ndarray:                  # `(n, points²)`
     "Products of every point with every point."
-    return (a[:, :, None]*b[:, None]).reshape(len(a), -1)
+    return (a[:, :, None]*b[:, None]).reshape(len(a), a.shape[1]*b.shape[1])
 
 # %% ../nbs/08_lattice.ipynb #0c976826
 def moved(
@@ -639,3 +655,121 @@ def read_samples(
     lattice = torch.as_tensor(np.array([c.lattice for c in cells]).reshape(-1, 3, 3))
     inside = ((xyz >= 0) & (xyz < grid.box)).all(2) | (Z == 0)
     return Samples(Z, xyz, torch.tensor([f.converged for f in found], dtype=torch.bool) & inside.all(1), lattice), found
+
+# %% ../nbs/08_lattice.ipynb #c4cc7ddb
+def one_more(
+    codes:Repetition,
+    z:np.ndarray,     # `(equations,)`
+    cell:Cell,
+    spacing:float=.6, # Between the positions that are tried, Å
+)->Cell:              # With another atom
+    "Add the atom that explains most."
+    A = cell.lattice
+    size = np.maximum(np.ceil(np.linalg.norm(A, axis=1)/spacing).astype(int), 3)
+    u = np.stack(np.meshgrid(*[(np.arange(n) + .5)/n for n in size], indexing="ij"), -1).reshape(-1, 3) @ A
+    G, r = codes.atoms(A, u), codes(cell) - z
+    own = (G**2).sum(1)
+    free = own.copy()
+    if len(cell.xyz):
+        J = codes.columns(cell)
+        Q = np.linalg.qr(J[np.linalg.norm(J, axis=1) > 1e-9].T)[0].T
+        r = r - Q.T @ (Q @ r)
+        free -= ((G @ Q.T.astype(np.float32))**2).sum(1)
+    free = free.clip(0) + .003*own
+    pull = -(G @ r.astype(np.float32)).clip(max=0)
+    k = (pull**2/free).argmax()
+    return Cell(A, np.concatenate([cell.xyz, u[k:k + 1]]), np.append(cell.charge, (pull[k]/free[k]).clip(.5, 100)))
+
+def grow_code(
+    codes:Repetition,
+    z:np.ndarray,     # `(equations,)`
+    start:Cell,       # A lattice, roughly, and some atoms or none
+    enough:float,     # A residual that needs no more atoms, in the code's units
+)->tuple[Cell,float]: # The best cell; its residual
+    "Atoms one by one, until the code is explained or two more do not help."
+    fit = lambda c: fit_cell(codes, z, middle(tidy_cell(c), codes.grid.box))
+    most = min(int(abs(np.linalg.det(start.lattice))/6) + 2, (len(z) - 9)//4)  # no crystal has less than 6 Å³ an atom, or more unknowns than equations
+    best, left = fit(start) if len(start.xyz) else (start, math.inf)
+    while left > enough and len(best.xyz) < most:
+        cell, r = fit(one_more(codes, z, best))
+        if r > .98*left and len(cell.xyz): cell, r = fit(one_more(codes, z, cell))
+        if r > .98*left or not len(cell.xyz): break
+        best, left = cell, r
+    return best, left
+
+# %% ../nbs/08_lattice.ipynb #db9b5a86
+class CodeReader:
+    "Reads lattice and atoms off linear codes of repeating cubes."
+    def __init__(
+        self,
+        vae:SpectralCode,  # Fitted to cubes
+    ):
+        P = (vae.components.double()/vae.scale.double()).cpu().numpy()
+        self.vae, self.codes, self.offset = vae, Repetition(vae.grid, vae.sigma, P), vae.mean.double().cpu().numpy() @ P
+        self.lens, self.sharp = Lens(vae.grid, vae.sigma, 1., .5, 0., 1e-4), Lens(vae.grid, vae.sigma, .8, .5, 0., 1e-2)
+    def back(
+        self,
+        r:np.ndarray,  # Difference of two codes, `(latents,)`
+    )->np.ndarray:     # The difference of their fields, `(voxels, voxels, voxels)`, plotting units
+        v, n = self.vae, self.vae.grid.voxels//2
+        field = (v.components.double() @ (torch.as_tensor(r).to(v.scale.device)*v.scale.double())).view(1, 1, n, n, n)
+        return upsample(field, v.grid, v.sigma)[0, 0].cpu().numpy()
+    def __call__(
+        self,
+        z:Tensor,           # A code, `(latents,)`
+        noise:float=0.,     # Standard deviation of noise on each number, in units of its own
+        patience:int=12,    # Lattices that are tried
+    )->Found:               # The residual is in standard deviations of the numbers
+        "Lattice by lattice, and the supercells of each that the rest asks for."
+        target, enough = z.double().cpu().numpy() + self.offset, max(3e-5, 1.2*noise)
+        D = self.vae.decode(z[None])[0, 0].double().cpu().numpy()
+        C, sharp = self.lens.spectrum(D), self.sharp(self.sharp.spectrum(D))
+        f, tried, best = self.lens(C), [], (None, math.inf)
+        def attempt(A):
+            nonlocal best
+            tried.append(A)
+            x, q = cell_peaks(self.sharp, sharp, A, max(2, .25*sharp.max()))
+            order, mine = (-q).argsort(), (Cell(A, x[:0], q[:0]), math.inf)
+            for some in (order[:8], order[:0], order[:2], order):
+                cell, r = grow_code(self.codes, target, Cell(A, x[some], q[some]), enough)
+                if r < mine[1]: mine = cell, r
+                if r < best[1]: best = cell, r
+                if r < enough: break
+            return mine[0]
+        over, new = (lambda: best[1] < enough or len(tried) >= patience), (lambda A: not any(same_lattice(A, B, .1) for B in tried))
+        for A in candidate_lattices(self.lens, C, f, (.04, .07, .1, .14, .2, .3), likely_shifts(self.lens, f, 30., .9)):
+            if over(): break
+            if not new(A): continue
+            cell = attempt(A)
+            if over() or not len(cell.xyz): continue
+            rest = self.lens.spectrum(self.back(target - self.codes(cell)))
+            for A in candidate_lattices(self.lens, rest, self.lens(rest), (.05, .1, .2, .35), lattice_vectors(cell.lattice, 12.), steps=0):
+                if new(A): attempt(A)
+                if over(): break
+        return self.finish(target, *best, enough, len(tried))
+    def finish(
+        self,
+        target:np.ndarray,           # `(latents,)`
+        cell:Cell|None, left:float,  # The best explanation and its residual
+        enough:float,                # A residual that is none
+        tried:int,                   # Lattices
+    )->Found:
+        "Reduce the cell, and judge."
+        if cell is None: return Found(None, math.inf, False, "no periodicity: no translation leaves the decoded field nearly unchanged", tried)
+        small = middle(primitive(cell), self.codes.grid.box) if len(cell.xyz) else cell
+        if left < enough and len(small.xyz) < len(cell.xyz):
+            small, r = fit_cell(self.codes, target, small, gain=1e-3)
+            if r < max(2*left, enough): cell, left = small, r
+        whole = np.abs(cell.charge - cell.charge.round()).max(initial=0)
+        reason = f"not explained: the best cell leaves {left:.2g} of the code, more than {enough:.0e}" if left > enough else f"a charge is {whole:.2f} off every element" if whole > .25 else ""
+        return Found(cell, left, not reason, reason, tried, lattice_deviation(self.codes, cell, enough) if len(cell.xyz) else math.inf)
+
+def read_code(
+    vae:SpectralCode,  # Fitted to cubes
+    z:Tensor,          # Codes, `(batch, latents)`
+    noise:float=0.,    # Standard deviation of noise on each number, in units of its own
+)->list[Found]:        # Residuals in standard deviations of the numbers
+    "Crystals from linear codes of their cubes, lattice and all."
+    if not isinstance(vae, SpectralCode): raise TypeError(f"{type(vae).__name__} is not linear in the density; use a SpectralCode that was fitted to repeating cubes")
+    reader = CodeReader(vae)
+    return [reader(v, noise) for v in z]
