@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Lattice, Molecule, Structure
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from .crystals import Crystals, keep
@@ -26,8 +26,9 @@ from .vae import SpectralCode
 from .training import Config, ModelError, carries_lattice, field, load_model, save_model, stream_seed
 from .training import place as place_samples
 from .segmentation import segment
+from .refinement import Refined
 from .refinement import refine as fit_atoms
-from .lattice import Found, read_field, read_samples
+from .lattice import Found, middle, read_code, read_field, read_samples
 from .evaluation import Evaluation, compare_structures, evaluate
 
 # %% ../nbs/09a_autoencoder.ipynb #ad37c80e
@@ -38,6 +39,7 @@ class Decoded(NamedTuple):
     converged:bool   # Do these atoms reproduce the code? Always False when no fit was made
     lattice:np.ndarray|None=None # Rows a, b, c in the box's frame, `(3, 3)`, Å; None: the code holds none, and the atoms are all there is
     residual:float=np.nan # Norm of the difference of the codes, in standard deviations of the numbers; nan when no fit was made
+    error:float|None=None # Standard deviation of the least certain coordinate, Å: 0 for a code without noise; None when no fit was made
 
     def structure(self,
         box:float=10., # Edge of the box, Å
@@ -85,6 +87,7 @@ def as_crystals(
 )->tuple[Crystals, pd.DataFrame]: # The packed crystals, and what was skipped: `id`, `reason`
     "Whatever the caller holds, as packed crystals."
     if isinstance(structures, Crystals): return structures, pd.DataFrame(dict(id=[], reason=[]), dtype=str)
+    if isinstance(structures, Molecule): raise ValueError("a molecule has no lattice, so it is no crystal; put it in a cell, for instance with get_boxed_structure")
     if isinstance(structures, Structure): structures = [structures]
     return Crystals.from_structures(structures)
 
@@ -131,8 +134,8 @@ class CrystalAutoencoder:
 
     @property
     def can_refine(self)->bool:
-        "Is there a fit of atoms to this model's code? For the linear code of single cells and of folded cubes."
-        return isinstance(self.vae, SpectralCode) and self.config.representation != "repeating"
+        "Is there a fit of atoms to this model's code? For linear codes."
+        return isinstance(self.vae, SpectralCode)
 
     @property
     def reading(self)->dict:
@@ -232,10 +235,16 @@ def decode_density(self,
 CrystalAutoencoder.density = decode_density
 
 # %% ../nbs/09a_autoencoder.ipynb #e41e7cd9
-def _atoms(Z:Tensor, xyz:Tensor, converged:Tensor, lattices, residual:Tensor)->list[Decoded]:
+def _atoms(Z:Tensor, xyz:Tensor, lattices, fit:Refined|None=None)->list[Decoded]:
     "Padded atoms of a batch as a list without the padding."
-    Z, xyz = Z.cpu().numpy(), xyz.cpu().numpy()
-    return [Decoded(q[q > 0], x[q > 0], bool(c), A, float(r)) for q, x, c, A, r in zip(Z, xyz, converged, lattices, residual)]
+    atoms = [Decoded(q[q > 0], x[q > 0], False, A) for q, x, A in zip(Z.cpu().numpy(), xyz.cpu().numpy(), lattices)]
+    if fit is None: return atoms
+    return [d._replace(converged=bool(c), residual=float(r), error=float(s)) for d, c, r, s in zip(atoms, fit.converged, fit.residual, fit.std_xyz.flatten(1).amax(1) if fit.std_xyz.shape[1] else fit.residual*0)]
+
+def _crystal(f:Found, box:float)->Decoded:
+    "One cell, with its lattice, that was read off the code of a cube."
+    if f.cell is None or not len(f.cell.xyz): return Decoded(np.zeros(0, int), np.zeros((0, 3)), False)
+    return Decoded(f.Z, middle(f.cell, box).xyz.astype(np.float32), f.converged, f.cell.lattice, f.residual, 0.)
 
 def decode_twice(self,
     z:Tensor,           # Codes, `(batch, latents)`
@@ -245,10 +254,11 @@ def decode_twice(self,
     "Atoms from codes, before and after the fit."
     if self.config.classes != "elements": raise ValueError(f"this model names {self.config.classes}, not elements, so it gives no crystals; see the tutorial atomic_groups for what it does give")
     with torch.no_grad(): start = segment(self.unet(self.density(z)), self.grid, **self.reading)
-    network = _atoms(start.Z, start.xyz, torch.zeros(len(z)), lattices := self.lattices(z), torch.full((len(z),), torch.nan))
+    network = _atoms(start.Z, start.xyz, lattices := self.lattices(z))
     if not (refine and self.can_refine): return network, network
+    if self.config.representation == "repeating": return network, [_crystal(f, self.config.box) for f in read_code(self.vae, z, noise)]
     end = fit_atoms(self.vae, z[:, :self.vae.latents].to(self.device), start.Z, start.xyz, self.grid, self.config.sigma, noise=noise)
-    return network, _atoms(end.Z, end.xyz, end.converged, lattices, end.residual)
+    return network, _atoms(end.Z, end.xyz, lattices, end)
 
 def decode(self,
     z:Tensor,           # Codes, `(batch, latents)`
@@ -278,7 +288,7 @@ def _score(self, crystals:Crystals, cubes:list[Decoded], found:list[Decoded], se
     single, structures = self.config.representation == "unit-cell", None
     pairs = [[getattr(d, k) for d in atoms] for atoms in (cubes, found if single else cell_to_cube(found, self.config.box)) for k in ("Z", "xyz")]
     formulas = [crystals.formula(i) for i in range(len(crystals))]
-    if carries_lattice(self.config): structures = compare_structures(crystals.ids, crystals.structures(), [d.structure() if len(d.Z) else None for d in found])
+    if carries_lattice(self.config) or any(d.lattice is not None for d in found): structures = compare_structures(crystals.ids, crystals.structures(), [d.structure() if len(d.Z) and d.lattice is not None else None for d in found])
     e = evaluate(list(crystals.ids), formulas, *pairs, box=self.config.box, seconds=seconds, representation="unit-cell" if single else "repeating",
                  structures=structures)
     e.crystals["converged"], e.crystals["residual"] = [d.converged for d in found], [d.residual for d in found]

@@ -221,12 +221,14 @@ def write_cifs(
         (folder/f"{name}.cif").write_text(decoded_cif(id.encode("ascii", "backslashreplace").decode() if isinstance(id, str) else id, d.Z, d.xyz, box, d.lattice, note))
 
 def fit_note(
-    r,  # Row of `Evaluation.crystals`
-)->str: # One line for its CIF
+    r,              # Row of `Evaluation.crystals`
+    noise:float=0., # On the code, in standard deviations of its numbers
+)->str:             # One line for its CIF
     "What the fit says of a crystal."
     if r.residual != r.residual: return "NOT FITTED: the network alone; these atoms do not reproduce the code"
     left = f"residual of the fit {r.residual:.2g} standard deviations of the code"
     if "field_residual" in r and r.field_residual == r.field_residual: left += f"; lattice read off the field, which it leaves to {r.field_residual:.2g} plotting units"
+    if r.converged and noise: return f"explained within the noise of {noise:g} on the code, which may hide a wrong element: {left}"
     return f"converged: {left}" if r.converged else f"NOT CONVERGED: {left}; these atoms do not explain the code, do not use them"
 
 def write_symmetrised(
@@ -239,7 +241,7 @@ def write_symmetrised(
     n = 0
     for name, id, d in zip(file_names(ids), ids, atoms):
         if d.lattice is None or not d.converged or not len(d.Z): continue
-        (folder/f"{name}.cif").write_text(f"{MARK}, symmetrised; the atoms as they were decoded are in ../cif/{name}.cif\n" + symmetrised_cif(find_symmetry(d.structure())))
+        (folder/f"{name}.cif").write_text(f"{MARK}, symmetrised; the atoms as they were decoded are in ../cif/{name}.cif\n" + symmetrised_cif(find_symmetry(d.structure(), error=d.error)))
         n += 1
     return n
 
@@ -318,7 +320,7 @@ def reconstruct(
             if r and r.ids:
                 table = table1(r.evaluation, network=None if r.network is r.evaluation else r.network)
                 r.evaluation.write(part, table)
-                write_cifs(part/"cif", r.ids, r.found, r.evaluation.box, [fit_note(row) for _, row in r.evaluation.crystals.iterrows()])
+                write_cifs(part/"cif", r.ids, r.found, r.evaluation.box, [fit_note(row, noise) for _, row in r.evaluation.crystals.iterrows()])
                 if any(d.lattice is not None and d.converged for d in r.found): write_symmetrised(part/"symmetrised", r.ids, r.found)
     if not r or not r.ids: raise nothing_left(source, skipped, out/"skipped.csv")
     how = "atoms fitted to the code" if autoencoder.can_refine and not no_refine else "network alone"
