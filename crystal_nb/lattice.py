@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['EXPLAINED', 'STRICT', 'LOOSE', 'REST', 'FIRM', 'PATIENCE', 'along', 'Lens', 'overlap', 'mismatch', 'between', 'half',
            'likely_shifts', 'settle_shift', 'shortest', 'short_basis', 'regress', 'same_lattice', 'lattice_vectors',
-           'candidate_lattices', 'Cell', 'images', 'middle', 'Repetition', 'outer', 'moved', 'fit_cell',
-           'lattice_deviation', 'folded_field', 'cell_peaks', 'tidy_cell', 'grow', 'atom_shifts', 'lattices_of_atoms',
-           'primitive', 'Found', 'FieldReader', 'checked_field', 'field_reader', 'read_field', 'cube_fields',
-           'read_samples', 'one_more', 'grow_code', 'CodeReader', 'read_code']
+           'candidate_lattices', 'lattices_of_triples', 'Cell', 'images', 'middle', 'Repetition', 'outer', 'moved',
+           'fit_cell', 'lattice_deviation', 'folded_field', 'cell_peaks', 'tidy_cell', 'grow', 'atom_shifts',
+           'lattices_of_atoms', 'primitive', 'Found', 'simplest', 'FieldReader', 'checked_field', 'field_reader',
+           'read_field', 'cube_fields', 'read_samples', 'one_more', 'grow_code', 'CodeReader', 'read_code']
 
 # %% ../nbs/08_lattice.ipynb #66ffda9d
 import itertools
@@ -225,6 +225,23 @@ def candidate_lattices(
         if abs(np.linalg.det(A)) < 5 or any(same_lattice(A, B) for B in seen): continue
         seen.append(A)
         yield A
+
+# %% ../nbs/08_lattice.ipynb #f764662b
+def lattices_of_triples(
+    lens:Lens,
+    C:np.ndarray, f:np.ndarray, # From `Lens.spectrum`, and its image
+    T:np.ndarray,               # Shifts, `(n, 3)`, Å
+    best:int=10,                # Of so many with the least mismatch
+)->list:                        # Lattices, `(3, 3)`, Å, each once
+    "Every cell that three good shifts span."
+    found = sorted((settle_shift(lens, C, f, t)[::-1] for t in T), key=lambda x: x[0])[:best]
+    seen = []
+    for i in sorted(itertools.combinations(range(len(found)), 3), key=lambda i: sum(found[k][0] for k in i)):
+        A = shortest(np.array([found[k][1] for k in i]))
+        if A is None or abs(np.linalg.det(A)) < 20: continue
+        A = short_basis(A)
+        if not any(same_lattice(A, B, .1) for B in seen): seen.append(A)
+    return seen
 
 # %% ../nbs/08_lattice.ipynb #0c56d6d9
 class Cell(NamedTuple):
@@ -531,6 +548,21 @@ class Found(NamedTuple):
     def structure(self)->Structure: # As a pymatgen `Structure`
         return Structure(Lattice(self.cell.lattice), self.Z, self.cell.xyz, coords_are_cartesian=True)
 
+def simplest(
+    codes:Repetition,
+    z:np.ndarray,    # `(equations,)`
+    cell:Cell,
+    left:float,      # What it leaves
+    enough:float,    # A residual that is none, same unit
+)->tuple[Cell,float]: # A cell that explains as much, and what it leaves
+    "Without the atoms that an explanation does not need: scraps of charge, halves of atoms, whole copies of the cell."
+    for simpler in (lambda c: tidy_cell(c, .6, .8), primitive):
+        new = simpler(cell)
+        if left > enough or not 0 < len(new.xyz) <= len(cell.xyz): continue
+        new, r = fit_cell(codes, z, middle(new, codes.grid.box), gain=1e-3)
+        if r < max(2*left, enough): cell, left = new, r
+    return cell, left
+
 class FieldReader:
     "Reads lattice and atoms off densities on one grid."
     def __init__(
@@ -587,12 +619,7 @@ class FieldReader:
         "Drop what the explanation does not need, reduce the cell, and judge."
         if cell is None or not len(cell.xyz):
             return Found(None, math.inf, False, "no periodicity: no translation within the box leaves this field unchanged", tried)
-        z = self.codes.target(M)
-        for simpler in (lambda c: tidy_cell(c, .6, .8), primitive):
-            new = simpler(cell)
-            if left > self.enough or not 0 < len(new.xyz) <= len(cell.xyz): continue
-            new, r = fit_cell(self.codes, z, middle(new, self.codes.grid.box), gain=1e-3)
-            if r < max(2*left, self.enough): cell, left = new, r
+        cell, left = simplest(self.codes, self.codes.target(M), cell, left, self.enough)
         whole, loose = np.abs(cell.charge - cell.charge.round()).max(), lattice_deviation(self.codes, cell, self.enough)
         if left > self.enough: reason = f"not explained: the best cell leaves {left:.2g} of the field, more than {self.enough:.0e}"
         elif loose > FIRM: reason = "no periodicity: the atoms are explained, but nothing in the box fixes their lattice"
@@ -663,6 +690,7 @@ def one_more(
     codes:Repetition,
     z:np.ndarray,     # `(equations,)`
     cell:Cell,
+    clear:float=0.,   # Positions nearer to an atom than this are not tried, Å
     spacing:float=.6, # Between the positions that are tried, Å
 )->Cell:              # With another atom
     "Add the atom that explains most."
@@ -679,6 +707,9 @@ def one_more(
         free -= ((G @ Q.T.astype(np.float32))**2).sum(1)
     free = free.clip(0) + .003*own
     pull = -(G @ r.astype(np.float32)).clip(max=0)
+    if clear and len(cell.xyz):
+        d = (u[:, None] - cell.xyz) @ np.linalg.inv(A)
+        pull[((((d - d.round()) @ A)**2).sum(-1) < clear**2).any(1)] = 0
     k = (pull**2/free).argmax()
     return Cell(A, np.concatenate([cell.xyz, u[k:k + 1]]), np.append(cell.charge, (pull[k]/free[k]).clip(.5, 100)))
 
@@ -689,12 +720,20 @@ def grow_code(
     enough:float,     # A residual that needs no more atoms, in the code's units
 )->tuple[Cell,float]: # The best cell; its residual
     "Atoms one by one, until the code is explained or two more do not help."
-    fit = lambda c: fit_cell(codes, z, middle(tidy_cell(c), codes.grid.box))
+    def fit(cell):
+        for _ in range(3):
+            cell, r = fit_cell(codes, z, middle(cell, codes.grid.box))
+            tidied = tidy_cell(cell)
+            if len(tidied.xyz) in (0, len(cell.xyz)): return cell, r
+            cell = tidied
+        return fit_cell(codes, z, middle(cell, codes.grid.box))
     most = min(int(abs(np.linalg.det(start.lattice))/6) + 2, (len(z) - 9)//4)  # no crystal has less than 6 Å³ an atom, or more unknowns than equations
     best, left = fit(start) if len(start.xyz) else (start, math.inf)
     while left > enough and len(best.xyz) < most:
         cell, r = fit(one_more(codes, z, best))
+        if r > .98*left: cell, r = fit(one_more(codes, z, best, clear=1.))
         if r > .98*left and len(cell.xyz): cell, r = fit(one_more(codes, z, cell))
+        if enough < r < .05: cell, r = fit_cell(codes, z, cell, steps=100, gain=1e-4)
         if r > .98*left or not len(cell.xyz): break
         best, left = cell, r
     return best, left
@@ -739,7 +778,9 @@ class CodeReader:
                 if r < enough: break
             return mine[0]
         over, new = (lambda: best[1] < enough or len(tried) >= patience), (lambda A: not any(same_lattice(A, B, .1) for B in tried))
-        for A in candidate_lattices(self.lens, C, f, (.04, .07, .1, .14, .2, .3), likely_shifts(self.lens, f, 30., .9)):
+        shifts = likely_shifts(self.lens, f, 30., .9)
+        lattices = candidate_lattices(self.lens, C, f, (.04, .07, .1, .14, .2, .3), shifts)
+        for A in itertools.chain(lattices, itertools.chain.from_iterable(lattices_of_triples(self.lens, C, f, shifts) for _ in range(1))):  # the latter are made only if they are needed
             if over(): break
             if not new(A): continue
             cell = attempt(A)
@@ -758,10 +799,7 @@ class CodeReader:
     )->Found:
         "Reduce the cell, and judge."
         if cell is None: return Found(None, math.inf, False, "no periodicity: no translation leaves the decoded field nearly unchanged", tried)
-        small = middle(primitive(cell), self.codes.grid.box) if len(cell.xyz) else cell
-        if left < enough and len(small.xyz) < len(cell.xyz):
-            small, r = fit_cell(self.codes, target, small, gain=1e-3)
-            if r < max(2*left, enough): cell, left = small, r
+        cell, left = simplest(self.codes, target, cell, left, enough)
         whole = np.abs(cell.charge - cell.charge.round()).max(initial=0)
         reason = f"not explained: the best cell leaves {left:.2g} of the code, more than {enough:.0e}" if left > enough else f"a charge is {whole:.2f} off every element" if whole > .25 else ""
         return Found(cell, left, not reason, reason, tried, lattice_deviation(self.codes, cell, enough) if len(cell.xyz) else math.inf)
