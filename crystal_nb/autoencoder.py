@@ -179,6 +179,7 @@ def read_off(self,
 def unread(f:Found)->str: # Why a cube has no code
     return f"its lattice could not be read off the field: {f.reason or 'an atom has no image inside the box'}"
 
+# %% ../nbs/09a_autoencoder.ipynb #25632303
 def encode_some(self,
     crystals:Crystals,
     seed:int=0,           # Seed of the random rotation of each crystal
@@ -282,7 +283,7 @@ class Reconstruction:
     network:Evaluation     # The same for the network alone, before the fit; the same object if there was no fit
     skipped:pd.DataFrame   # Crystals that could not go in: `id`, `reason`
 
-# %% ../nbs/09a_autoencoder.ipynb #a1eefcff
+# %% ../nbs/09a_autoencoder.ipynb #cb576c85
 def _score(self, crystals:Crystals, cubes:list[Decoded], found:list[Decoded], seconds)->Evaluation:
     "`evaluate` for lists of `Decoded`, with the fit's own verdict as a further column `converged`; where a lattice was decoded, the structures are matched."
     single, structures = self.config.representation == "unit-cell", None
@@ -300,6 +301,7 @@ def _noise(self, rows:Tensor, seed:int)->Tensor:
     e[:, self.vae.latents:] /= 100
     return e
 
+# %% ../nbs/09a_autoencoder.ipynb #a1eefcff
 def reconstruct(self,
     structures,             # `Crystals`, a pymatgen `Structure`, or a list of them
     seed:int=0,             # Seed of the random rotations

@@ -8,7 +8,8 @@ __all__ = ['EXPLAINED', 'STRICT', 'LOOSE', 'REST', 'FIRM', 'PATIENCE', 'along', 
            'candidate_lattices', 'lattices_of_triples', 'Cell', 'images', 'middle', 'Repetition', 'outer', 'moved',
            'fit_cell', 'lattice_deviation', 'folded_field', 'cell_peaks', 'tidy_cell', 'grow', 'atom_shifts',
            'lattices_of_atoms', 'primitive', 'Found', 'simplest', 'FieldReader', 'checked_field', 'field_reader',
-           'read_field', 'cube_fields', 'read_samples', 'one_more', 'grow_code', 'CodeReader', 'read_code']
+           'read_field', 'cube_fields', 'read_samples', 'atom_codes', 'one_more', 'grow_code', 'judged', 'CodeReader',
+           'read_code']
 
 # %% ../nbs/08_lattice.ipynb #66ffda9d
 import itertools
@@ -196,6 +197,7 @@ def same_lattice(
     n = A @ np.linalg.inv(B)
     return bool(np.abs(n - n.round()).max() < tol and abs(abs(np.linalg.det(n.round())) - 1) < .5)
 
+# %% ../nbs/08_lattice.ipynb #e7c7bd40
 def lattice_vectors(
     A:np.ndarray,  # Rows a, b, c, `(3, 3)`, Å
     reach:float,   # Longest, Å
@@ -286,21 +288,6 @@ class Repetition:
         self.grid, self.sigma, self.matrix, self.margin = grid, sigma, matrix, margin*sigma
         self.x = grid.centers(torch.float64).numpy()
     def project(self, v:np.ndarray)->np.ndarray: return v if self.matrix is None else v @ self.matrix # `(..., coarse voxels)` -> `(..., equations)`
-    def atoms(
-        self,
-        A:np.ndarray,    # Rows a, b, c, `(3, 3)`, Å
-        xyz:np.ndarray,  # Positions, `(positions, 3)`, Å
-        chunk:int=200,   # Positions at a time
-    )->np.ndarray:       # `(positions, equations)`, float32
-        "What an atom of unit charge at each position, with all its images, adds to the equations."
-        out, matrix = [], None if self.matrix is None else self.matrix.astype(np.float32)
-        for part in np.array_split(xyz, range(chunk, len(xyz), chunk)):
-            atom, _, y = images(Cell(A, part, np.ones(len(part))), self.grid.box, self.margin)
-            g = self.profiles(y)[0].astype(np.float32)
-            yz, ends = outer(g[:, 1], g[:, 2]), np.searchsorted(atom, np.arange(len(part) + 1))
-            v = np.array([(g[i:j, 0].T @ yz[i:j]).ravel() for i, j in zip(ends, ends[1:])])
-            out.append(v if matrix is None else v @ matrix)
-        return np.concatenate(out)
     def target(
         self,
         M:np.ndarray,  # Field, `(voxels, voxels, voxels)`, plotting units
@@ -339,6 +326,7 @@ class Repetition:
         A = np.array([[((u*w[:, k:k+1]).T @ v).ravel() for u, v in pairs[:3]] for k in range(3)])
         return self.project(np.concatenate([A.reshape(9, -1), own[:, :3].reshape(3*n, -1), own[:, 3]]))
 
+# %% ../nbs/08_lattice.ipynb #337dcd43
 def outer(
     a:np.ndarray, b:np.ndarray, # `(n, points)` each
 )->np.ndarray:                  # `(n, points²)`
@@ -530,7 +518,7 @@ def primitive(
     keep = twin.argmax(1) == np.arange(len(x))
     return Cell(B, x[keep], cell.charge[keep])
 
-# %% ../nbs/08_lattice.ipynb #d45b26aa
+# %% ../nbs/08_lattice.ipynb #c78d6954
 STRICT, LOOSE, REST = (2e-3, 6e-4, 2e-4), (1e-2, 4e-2, .12), (.03, .1, .3)  # levels of the mismatch
 FIRM = .02  # a lattice vector that could be off by more is not known, Å
 PATIENCE = 30  # lattices
@@ -561,8 +549,9 @@ def simplest(
         if left > enough or not 0 < len(new.xyz) <= len(cell.xyz): continue
         new, r = fit_cell(codes, z, middle(new, codes.grid.box), gain=1e-3)
         if r < max(2*left, enough): cell, left = new, r
-    return cell, left
+    return fit_cell(codes, z, cell, tol=1e-7, gain=1e-6) if left <= enough else (cell, left)
 
+# %% ../nbs/08_lattice.ipynb #d45b26aa
 class FieldReader:
     "Reads lattice and atoms off densities on one grid."
     def __init__(
@@ -626,6 +615,7 @@ class FieldReader:
         else: reason = f"a charge is {whole:.2f} off every element" if whole > .1 else ""
         return Found(cell, left, not reason, reason, tried, loose)
 
+# %% ../nbs/08_lattice.ipynb #03a18748
 def checked_field(
     M,         # What should be a field
     grid:Grid,
@@ -686,6 +676,22 @@ def read_samples(
     return Samples(Z, xyz, torch.tensor([f.converged for f in found], dtype=torch.bool) & inside.all(1), lattice), found
 
 # %% ../nbs/08_lattice.ipynb #c4cc7ddb
+def atom_codes(
+    codes:Repetition,
+    A:np.ndarray,    # Rows a, b, c, `(3, 3)`, Å
+    xyz:np.ndarray,  # Positions, `(positions, 3)`, Å
+    chunk:int=200,   # Positions at a time
+)->np.ndarray:       # `(positions, equations)`, float32
+    "What an atom of unit charge at each position, with all its images, adds to the equations."
+    out, matrix = [], None if codes.matrix is None else codes.matrix.astype(np.float32)
+    for part in np.array_split(xyz, range(chunk, len(xyz), chunk)):
+        atom, _, y = images(Cell(A, part, np.ones(len(part))), codes.grid.box, codes.margin)
+        g = codes.profiles(y)[0].astype(np.float32)
+        yz, ends = outer(g[:, 1], g[:, 2]), np.searchsorted(atom, np.arange(len(part) + 1))
+        v = np.array([(g[i:j, 0].T @ yz[i:j]).ravel() for i, j in zip(ends, ends[1:])])
+        out.append(v if matrix is None else v @ matrix)
+    return np.concatenate(out)
+
 def one_more(
     codes:Repetition,
     z:np.ndarray,     # `(equations,)`
@@ -697,7 +703,7 @@ def one_more(
     A = cell.lattice
     size = np.maximum(np.ceil(np.linalg.norm(A, axis=1)/spacing).astype(int), 3)
     u = np.stack(np.meshgrid(*[(np.arange(n) + .5)/n for n in size], indexing="ij"), -1).reshape(-1, 3) @ A
-    G, r = codes.atoms(A, u), codes(cell) - z
+    G, r = atom_codes(codes, A, u), codes(cell) - z
     own = (G**2).sum(1)
     free = own.copy()
     if len(cell.xyz):
@@ -737,6 +743,21 @@ def grow_code(
         if r > .98*left or not len(cell.xyz): break
         best, left = cell, r
     return best, left
+
+# %% ../nbs/08_lattice.ipynb #a86a7ffb
+def judged(
+    codes:Repetition,
+    z:np.ndarray,                # `(latents,)`
+    cell:Cell|None, left:float,  # The best explanation and its residual
+    enough:float,                # A residual that is none
+    tried:int,                   # Lattices
+)->Found:
+    "Reduce the cell, and judge."
+    if cell is None: return Found(None, math.inf, False, "no periodicity: no translation leaves the decoded field nearly unchanged", tried)
+    cell, left = simplest(codes, z, cell, left, enough)
+    whole, loose = np.abs(cell.charge - cell.charge.round()).max(initial=0), lattice_deviation(codes, cell, enough) if len(cell.xyz) else math.inf
+    reason = f"not explained: the best cell leaves {left:.2g} of the code, more than {enough:.0e}" if left > enough else f"a charge is {whole:.2f} off every element" if whole > .25 else ""
+    return Found(cell, left, not reason, reason, tried, loose)
 
 # %% ../nbs/08_lattice.ipynb #db9b5a86
 class CodeReader:
@@ -789,27 +810,15 @@ class CodeReader:
             for A in candidate_lattices(self.lens, rest, self.lens(rest), (.05, .1, .2, .35), lattice_vectors(cell.lattice, 12.), steps=0):
                 if new(A): attempt(A)
                 if over(): break
-        return self.finish(target, *best, enough, len(tried))
-    def finish(
-        self,
-        target:np.ndarray,           # `(latents,)`
-        cell:Cell|None, left:float,  # The best explanation and its residual
-        enough:float,                # A residual that is none
-        tried:int,                   # Lattices
-    )->Found:
-        "Reduce the cell, and judge."
-        if cell is None: return Found(None, math.inf, False, "no periodicity: no translation leaves the decoded field nearly unchanged", tried)
-        cell, left = simplest(self.codes, target, cell, left, enough)
-        whole = np.abs(cell.charge - cell.charge.round()).max(initial=0)
-        reason = f"not explained: the best cell leaves {left:.2g} of the code, more than {enough:.0e}" if left > enough else f"a charge is {whole:.2f} off every element" if whole > .25 else ""
-        return Found(cell, left, not reason, reason, tried, lattice_deviation(self.codes, cell, enough) if len(cell.xyz) else math.inf)
+        return judged(self.codes, target, *best, enough, len(tried))
 
 def read_code(
     vae:SpectralCode,  # Fitted to cubes
     z:Tensor,          # Codes, `(batch, latents)`
     noise:float=0.,    # Standard deviation of noise on each number, in units of its own
+    patience:int=12,   # Lattices that are tried for each
 )->list[Found]:        # Residuals in standard deviations of the numbers
     "Crystals from linear codes of their cubes, lattice and all."
     if not isinstance(vae, SpectralCode): raise TypeError(f"{type(vae).__name__} is not linear in the density; use a SpectralCode that was fitted to repeating cubes")
     reader = CodeReader(vae)
-    return [reader(v, noise) for v in z]
+    return [reader(v, noise, patience) for v in z]
