@@ -213,6 +213,7 @@ def _read(path:Path)->dict[str, Relaxed]:
         done[row.pop("key")] = Relaxed(cell and Structure(cell["lattice"], cell["species"], cell["frac"]), **{k: row[k] for k in Relaxed._fields[1:]})
     return done
 
+# %% ../nbs/11_relaxation.ipynb #2b8cd7cb
 def relax_all(
     ids,                     # Names, `(crystals,)`
     structures,              # pymatgen Structures, or None where there is none, `(crystals,)`
