@@ -103,6 +103,7 @@ def clear(
     for path in [p for folder in ("cif", "symmetrised") for p in (out/folder).glob("*.cif")]:
         with open(path, errors="replace") as f: ours = f.readline().startswith(MARK)
         if ours: path.unlink()
+    if (out/"symmetrised").is_dir() and not any((out/"symmetrised").iterdir()): (out/"symmetrised").rmdir()
 
 @contextmanager
 def made_folder(
@@ -249,15 +250,15 @@ def write_symmetrised(
 def crystal_table(
     evaluation, # An `Evaluation` with structures
 ):              # A rich table, a row a crystal
-    "A few crystals, one by one."
+    "A few crystals, one by one; sides and angles are the worst errors of the cell."
     from rich import box
     from rich.table import Table
     t = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("id", "formula"): t.add_column(name)
-    for name in ("atoms", "converged", "match", "RMS", "space group", "worst side (Å)", "angle (°)"): t.add_column(name, justify="right")
+    for name in ("atoms" if evaluation.representation == "unit-cell" else "in cube", "fit", "match", "RMS", "group", "side (Å)", "angle (°)"): t.add_column(name, justify="right")
     for r, s in zip(evaluation.crystals.itertuples(), evaluation.structures.itertuples()):
         worst = [f"{max(map(abs, d)):.1g}" if all(x == x for x in d) else "–" for d in ((s.da, s.db, s.dc), (s.dalpha, s.dbeta, s.dgamma))]
-        t.add_row(str(r.id)[:24], r.formula, f"{r.n_found} of {r.n_true}" if r.n_found != r.n_true else str(r.n_true), "yes" if r.converged else "NO", "yes" if s.match else "NO", f"{s.match_rms:.1g}" if s.match else "–",
+        t.add_row(str(r.id)[:24], r.formula, f"{r.n_found} of {r.n_true}" if r.n_found != r.n_true else str(r.n_true), "converged" if r.converged else "none" if r.residual != r.residual else "FAILED", "yes" if s.match else "NO", f"{s.match_rms:.1g}" if s.match else "–",
                   str(s.spacegroup_found) if s.spacegroup_right else f"{s.spacegroup_found}, not {s.spacegroup_true}", *worst)
     return t
 
@@ -286,7 +287,7 @@ def report(
     if not t.residual.isna().all() and not t.converged.all(): say(f"{int((~t.converged).sum()):,} did not converge: they are marked in crystals.csv and in their CIF files.", "bold")
     say(f"{len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else "."))
     say(f"Took {seconds:.0f} s.")
-    say(f"Written to {out}: {', '.join(name for name in TABLES if (out/name).exists())}, and {n:,} CIF file{'s' if n > 1 else ''} under {out/'cif'}" + (f"; those that converged also with their space groups, under {out/'symmetrised'}." if (out/"symmetrised").is_dir() else "."))
+    say(f"Written to {out}: {', '.join(name for name in TABLES if (out/name).exists())}, and {n:,} CIF file{'s' if n > 1 else ''} under {out/'cif'}" + (f"; those that converged also with their space groups, under {out/'symmetrised'}." if any((out/"symmetrised").glob("*.cif")) else "."))
 
 # %% ../nbs/14_cli.ipynb #2457de47
 @app.command(help="Encode crystals, decode them again, and compare: the paper's Table 1 for your crystals.\n\n"
