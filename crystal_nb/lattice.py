@@ -7,9 +7,9 @@ __all__ = ['EXPLAINED', 'STRICT', 'LOOSE', 'REST', 'FIRM', 'PATIENCE', 'along', 
            'likely_shifts', 'settle_shift', 'shortest', 'short_basis', 'regress', 'same_lattice', 'lattice_vectors',
            'candidate_lattices', 'lattices_of_triples', 'Cell', 'images', 'middle', 'Repetition', 'outer', 'moved',
            'fit_cell', 'lattice_deviation', 'folded_field', 'cell_peaks', 'tidy_cell', 'grow', 'atom_shifts',
-           'lattices_of_atoms', 'primitive', 'Found', 'simplest', 'FieldReader', 'checked_field', 'field_reader',
-           'read_field', 'cube_fields', 'read_samples', 'atom_codes', 'one_more', 'grow_code', 'judged', 'CodeReader',
-           'read_code']
+           'lattices_of_atoms', 'primitive', 'Found', 'simplest', 'judged', 'FieldReader', 'checked_field',
+           'field_reader', 'read_field', 'cube_fields', 'read_samples', 'atom_codes', 'one_more', 'grow_code',
+           'CodeReader', 'read_code']
 
 # %% ../nbs/08_lattice.ipynb #66ffda9d
 import itertools
@@ -536,6 +536,7 @@ class Found(NamedTuple):
     def structure(self)->Structure: # As a pymatgen `Structure`
         return Structure(Lattice(self.cell.lattice), self.Z, self.cell.xyz, coords_are_cartesian=True)
 
+# %% ../nbs/08_lattice.ipynb #5ffc3155
 def simplest(
     codes:Repetition,
     z:np.ndarray,    # `(equations,)`
@@ -550,6 +551,24 @@ def simplest(
         new, r = fit_cell(codes, z, middle(new, codes.grid.box), gain=1e-3)
         if r < max(2*left, enough): cell, left = new, r
     return fit_cell(codes, z, cell, tol=1e-7, gain=1e-6) if left <= enough else (cell, left)
+
+def judged(
+    codes:Repetition,
+    z:np.ndarray,                # `(equations,)`
+    cell:Cell|None, left:float,  # The best explanation, and what it leaves
+    enough:float,                # A residual that is none, same unit
+    tried:int,                   # Lattices
+    what:str="field",            # It leaves this of the "field" or of the "code"
+    off:float=.1,                # A charge may be so far off that of an element, electrons
+)->Found:
+    "Drop what the explanation does not need, reduce the cell, and judge."
+    if cell is None or not len(cell.xyz): return Found(None, math.inf, False, f"no periodicity: no translation within the box leaves this {what} unchanged", tried)
+    cell, left = simplest(codes, z, cell, left, enough)
+    whole, loose, firm = np.abs(cell.charge - cell.charge.round()).max(), lattice_deviation(codes, cell, enough), FIRM if what == "field" else 1.
+    if left > enough: reason = f"not explained: the best cell leaves {left:.2g} of the {what}, more than {enough:.0e}"
+    elif loose > firm: reason = "no periodicity: the atoms are explained, but nothing in the box fixes their lattice"
+    else: reason = f"a charge is {whole:.2f} off every element" if whole > off else ""
+    return Found(cell, left, not reason, reason, tried, loose)
 
 # %% ../nbs/08_lattice.ipynb #d45b26aa
 class FieldReader:
@@ -598,22 +617,7 @@ class FieldReader:
             return cell if len(cell.xyz) else None
         for _ in self.lattices(M, tell):
             if best[1] < self.enough or len(tried) >= PATIENCE: break
-        return self.finish(M, *best, len(tried))
-    def finish(
-        self,
-        M:np.ndarray,                # The field
-        cell:Cell|None, left:float,  # The best explanation, and what it leaves, plotting units
-        tried:int,                   # Lattices
-    )->Found:
-        "Drop what the explanation does not need, reduce the cell, and judge."
-        if cell is None or not len(cell.xyz):
-            return Found(None, math.inf, False, "no periodicity: no translation within the box leaves this field unchanged", tried)
-        cell, left = simplest(self.codes, self.codes.target(M), cell, left, self.enough)
-        whole, loose = np.abs(cell.charge - cell.charge.round()).max(), lattice_deviation(self.codes, cell, self.enough)
-        if left > self.enough: reason = f"not explained: the best cell leaves {left:.2g} of the field, more than {self.enough:.0e}"
-        elif loose > FIRM: reason = "no periodicity: the atoms are explained, but nothing in the box fixes their lattice"
-        else: reason = f"a charge is {whole:.2f} off every element" if whole > .1 else ""
-        return Found(cell, left, not reason, reason, tried, loose)
+        return judged(self.codes, self.codes.target(M), *best, self.enough, len(tried))
 
 # %% ../nbs/08_lattice.ipynb #03a18748
 def checked_field(
@@ -675,7 +679,7 @@ def read_samples(
     inside = ((xyz >= 0) & (xyz < grid.box)).all(2) | (Z == 0)
     return Samples(Z, xyz, torch.tensor([f.converged for f in found], dtype=torch.bool) & inside.all(1), lattice), found
 
-# %% ../nbs/08_lattice.ipynb #c4cc7ddb
+# %% ../nbs/08_lattice.ipynb #3caa9d53
 def atom_codes(
     codes:Repetition,
     A:np.ndarray,    # Rows a, b, c, `(3, 3)`, Å
@@ -692,6 +696,7 @@ def atom_codes(
         out.append(v if matrix is None else v @ matrix)
     return np.concatenate(out)
 
+# %% ../nbs/08_lattice.ipynb #8c17a837
 def one_more(
     codes:Repetition,
     z:np.ndarray,     # `(equations,)`
@@ -719,6 +724,7 @@ def one_more(
     k = (pull**2/free).argmax()
     return Cell(A, np.concatenate([cell.xyz, u[k:k + 1]]), np.append(cell.charge, (pull[k]/free[k]).clip(.5, 100)))
 
+# %% ../nbs/08_lattice.ipynb #9800f273
 def grow_code(
     codes:Repetition,
     z:np.ndarray,     # `(equations,)`
@@ -744,20 +750,8 @@ def grow_code(
         best, left = cell, r
     return best, left
 
-# %% ../nbs/08_lattice.ipynb #a86a7ffb
-def judged(
-    codes:Repetition,
-    z:np.ndarray,                # `(latents,)`
-    cell:Cell|None, left:float,  # The best explanation and its residual
-    enough:float,                # A residual that is none
-    tried:int,                   # Lattices
-)->Found:
-    "Reduce the cell, and judge."
-    if cell is None: return Found(None, math.inf, False, "no periodicity: no translation leaves the decoded field nearly unchanged", tried)
-    cell, left = simplest(codes, z, cell, left, enough)
-    whole, loose = np.abs(cell.charge - cell.charge.round()).max(initial=0), lattice_deviation(codes, cell, enough) if len(cell.xyz) else math.inf
-    reason = f"not explained: the best cell leaves {left:.2g} of the code, more than {enough:.0e}" if left > enough else f"a charge is {whole:.2f} off every element" if whole > .25 else ""
-    return Found(cell, left, not reason, reason, tried, loose)
+# %% ../nbs/08_lattice.ipynb #ff88110c
+#| export
 
 # %% ../nbs/08_lattice.ipynb #db9b5a86
 class CodeReader:
@@ -810,8 +804,9 @@ class CodeReader:
             for A in candidate_lattices(self.lens, rest, self.lens(rest), (.05, .1, .2, .35), lattice_vectors(cell.lattice, 12.), steps=0):
                 if new(A): attempt(A)
                 if over(): break
-        return judged(self.codes, target, *best, enough, len(tried))
+        return judged(self.codes, target, *best, enough, len(tried), "code", .25)
 
+# %% ../nbs/08_lattice.ipynb #d1ebd4b2
 def read_code(
     vae:SpectralCode,  # Fitted to cubes
     z:Tensor,          # Codes, `(batch, latents)`

@@ -170,6 +170,7 @@ def _stop(atoms, volume:float)->str:
     reason = crowded(np.array(atoms.cell), atoms.get_scaled_positions())
     return reason and f"on the way {reason}"
 
+# %% ../nbs/11_relaxation.ipynb #c83a77ae
 def relax(
     structure:Structure|None, # A crystal
     steps:int=200,            # At most so many
