@@ -81,7 +81,7 @@ def potential(
 ):                    # CHGNet as a calculator for ase, with the weights in its wheel
     "The potential, loaded once."
     try: from chgnet.model.dynamics import CHGNetCalculator
-    except ModuleNotFoundError as e: raise ImportError(MISSING) from e
+    except ImportError as e: raise ImportError(MISSING) from e
     with contextlib.redirect_stdout(io.StringIO()): return CHGNetCalculator(use_device=device, on_isolated_atoms="error")
 
 @contextlib.contextmanager
