@@ -20,7 +20,7 @@ from pymatgen.core import Lattice, Molecule, Structure
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from .crystals import Crystals, keep
-from .samples import Samples, central, in_shortest_cells, inside, make_generator, tile, unit_cell_samples
+from .samples import Samples, in_shortest_cells, inside, make_generator, tile, unit_cell_samples
 from .voxels import Grid
 from .vae import SpectralCode
 from .training import Config, ModelError, carries_lattice, field, load_model, save_model, stream_seed
@@ -28,7 +28,7 @@ from .training import place as place_samples
 from .segmentation import segment
 from .refinement import Refined
 from .refinement import refine as fit_atoms
-from .lattice import Found, middle, read_code, read_field, read_samples
+from .lattice import Found, found_samples, middle, read_code, read_field, read_samples
 from .evaluation import Evaluation, compare_structures, evaluate
 
 # %% ../nbs/09a_autoencoder.ipynb #ad37c80e
@@ -218,11 +218,9 @@ def encode_density(self,
         if carries_lattice(self.config): raise ValueError("the code of a unit cell holds its lattice, and the density of one cell does not show it; encode the structure")
         with torch.no_grad(): return self.vae.amplitude(M.to(self.device))*self.vae.encode(M.to(self.device))[0]
     found = [read_field(m[0], self.grid, self.config.sigma) for m in M]
-    for i, f in enumerate(found):
-        if not f.converged: raise ValueError(f"density {i}: {unread(f)}")
-    samples = [central(torch.as_tensor(f.cell.xyz)[None], torch.as_tensor(f.cell.lattice)[None], self.config.box)[0].float() for f in found]
-    one = lambda f, x: Samples(torch.as_tensor(f.Z)[None], x, torch.ones(1, dtype=torch.bool), torch.as_tensor(f.cell.lattice)[None])
-    return torch.cat([self.encode_samples(one(f, x)) for f, x in zip(found, samples)])
+    samples = found_samples(found, self.config.box)
+    for i in (~samples.placed).nonzero()[:, 0].tolist(): raise ValueError(f"density {i}: {unread(found[i])}")
+    return self.encode_samples(samples)
 
 CrystalAutoencoder.encode_density = encode_density
 

@@ -235,16 +235,13 @@ def fit_note(
 def write_symmetrised(
     folder:Path,  # Folder for the files
     ids, atoms,   # Names; atoms, `autoencoder.Decoded`
-):                # How many were written
+):
     "A CIF with its space group for every crystal that converged."
     from crystal_nb.symmetry import find_symmetry, symmetrised_cif
     folder.mkdir(parents=True)
-    n = 0
     for name, id, d in zip(file_names(ids), ids, atoms):
         if d.lattice is None or not d.converged or not len(d.Z): continue
         (folder/f"{name}.cif").write_text(f"{MARK}, symmetrised; the atoms as they were decoded are in ../cif/{name}.cif\n" + symmetrised_cif(find_symmetry(d.structure(), error=d.error)))
-        n += 1
-    return n
 
 # %% ../nbs/14_cli.ipynb #17272f44
 def crystal_table(
