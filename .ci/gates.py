@@ -1,5 +1,5 @@
 """What must hold of the notebooks and modules besides their tests. Each function returns what is wrong, one line each; none changes a file of the repository."""
-import ast, json, os, re, shutil, subprocess, sys, tempfile
+import ast, json, os, re, shutil, subprocess, sys, tempfile, tokenize
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
@@ -180,6 +180,80 @@ def docments():
     return wrong
 
 
+# what says a shape, and what says a unit, or that a number has none, as an index or a truth has; units are not looked for between backticks
+SHAPE = re.compile(r"`\([^`()]*(?:\([^`()]*\)[^`()]*)*\)`|\b(?:same|any|that|this|equal) (?:leading )?(?:shape|length|size)s?\b|\blike `\w+`", re.I)
+UNIT = re.compile(r"Å|%|\b(?:" + "|".join("""electrons? electronvolts? eV meV GPa kelvin degrees? radians? nats? bits? seconds? bytes unitless normalised
+    plotting.units? of.order.one voxels? pixels? steps lattice.vectors indices index places? position.in.the atomic.numbers? class(?:es)? truth bool(?:ean)?s? True False masks?
+    counts? number.of how.(?:many|often) whole.numbers? standard.deviations? shares? fractions? fractional percent probabilit(?:y|ies) logits? logarithms? logs? text names? identifiers?
+    colou?rs? rgba? [01](?:\.0)?.(?:to|or|\.\.).[01] (?:same|its|their|any|one|in.the.same|own|shape.and).units? units?.of unit.vectors?""".split()) + r")\b|\[0, 1[\])]|\b0\.\.1\b", re.I)
+NAMED = set("Z xyz frac lattice z mu logvar M rho charge numbers positions densities labels weights".split())  # arrays even where the signature names no type
+
+
+def said(lines):
+    "The comment that stands on each line of a module, `{number from 1: text}`, and the lines that are nothing but a comment."
+    tokens = [t for t in tokenize.generate_tokens(iter([l + "\n" for l in lines]).__next__) if t.type == tokenize.COMMENT]
+    return {t.start[0]: t.string.lstrip("# ") for t in tokens}, {t.start[0] for t in tokens if not lines[t.start[0] - 1][:t.start[1]].strip()}
+
+
+def arrays_of(text, module):
+    "Every array that public code takes, returns or holds, as (where, name, annotation, what the comment beside or above it says)."
+    lines = text.splitlines(); notes, alone = said(lines); tree = ast.parse(text).body
+    own = {n.name: {f.name for f in n.body if isinstance(f, ast.FunctionDef)} for n in tree if isinstance(n, ast.ClassDef)}
+    def kind(name, note):  # what the signature says it is, if that is an array; a function that takes arrays is none
+        a = re.sub(r"Callable(\[(?:[^\[\]]|\[[^\]]*\])*\])?", "", ast.unparse(note)) if note is not None else None
+        return a if a is not None and ARRAYS.search(a) else "" if a is None and name in NAMED else None
+    def comment(node):
+        n, above = node.end_lineno, []
+        if n in notes: return notes[n]
+        while (n := n - 1) in alone: above.insert(0, notes[n])
+        return " ".join(above)
+    for node in tree:
+        if getattr(node, "name", "_").startswith("_"): continue
+        inner = node.body if isinstance(node, ast.ClassDef) else []
+        for f in inner:
+            if isinstance(f, ast.AnnAssign) and (a := kind(f.target.id, f.annotation)) is not None: yield f"{module}.{node.name}", f.target.id, a, comment(f)
+        for f in [node] * isinstance(node, ast.FunctionDef) + [f for f in inner if isinstance(f, ast.FunctionDef)]:
+            if f.name.startswith("_") and f.name not in ("__init__", "__call__"): continue
+            if f is not node and any(f.name in own.get(ast.unparse(b), ()) for b in node.bases): continue  # said in the class it refines
+            where = f"{module}.{node.name}" + f".{f.name}"*(f is not node)
+            for a in f.args.posonlyargs + f.args.args + [f.args.vararg]*(f.args.vararg is not None) + f.args.kwonlyargs:
+                if (k := kind(a.arg, a.annotation)) is not None: yield where, a.arg, k, comment(a)
+            if f.returns is not None and (k := kind("", f.returns)): yield where, "what it returns", k, comment(f.returns)
+
+
+def unsaid(text, module):
+    "What the comments beside the arrays of a module leave out, one line each, and how many arrays there are."
+    wrong, all = [], list(arrays_of(text, module))
+    for where, name, kind, note in all:
+        many = len(ARRAYS.findall(kind)) if kind.startswith("tuple[") else 1
+        shapes = len(SHAPE.findall(note)); shapes = many if shapes and re.search(r"\b(each|both|all|same shapes?)\b", note) else shapes
+        miss = [f"{shapes} shapes for {many} arrays" if shapes else "no shape"]*(shapes < many) + ["no unit"]*(not UNIT.search(re.sub(r"`[^`]*`", "", note)))
+        if miss: wrong.append(f"{where}({name}): {' and '.join(miss)}")
+    return wrong, len(all)
+
+
+# three arrays, of which the gate must find fault with two, for reasons that it must tell
+FAULTY = '''
+def turn(
+    xyz:Tensor,             # Positions, `(atoms, 3)`, Å
+    R:Tensor|None=None,     # A rotation, unitless
+)->tuple[Tensor,np.ndarray]: # The atoms turned, `(atoms, 3)`, and their order
+    return xyz @ R
+'''
+
+
+def shapes(only=""):
+    "The comment beside every array of every public function, method and field says its shape and its unit. Also `python .ci/gates.py shapes vae`."
+    got, n = unsaid(FAULTY, "faulty")
+    wrong = [f"the gate itself: {got} of {n}"]*((got, n) != (["faulty.turn(R): no shape", "faulty.turn(what it returns): 1 shapes for 2 arrays and no unit"], 3))
+    seen = {}
+    for path in sorted(LIB.glob("*.py")):
+        if path.name.startswith("_") or only not in ("", path.stem): continue
+        found, seen[path.stem] = unsaid(path.read_text(encoding="utf-8"), path.stem); wrong += found
+    if __name__ == "__main__": print(f"{sum(seen.values())} arrays in {len(seen)} modules")
+    return wrong + ["no array was looked at"]*(not sum(seen.values()))
+
+
 def environment():
     "The package under test is this folder's, what it needs is installed, every direct dependency is pinned, and importing it is quick."
     from configparser import ConfigParser
@@ -238,3 +312,9 @@ def site():
     "The site builds, and no page shows an error or a dead link."
     p = subprocess.run([sys.executable, ROOT/".ci"/"docs.py"], capture_output=True, text=True)
     return (p.stdout + p.stderr).strip().splitlines() if p.returncode else []
+
+
+if __name__ == "__main__":  # one gate by its name: python .ci/gates.py shapes [module]
+    wrong = globals()[sys.argv[1]](*sys.argv[2:])
+    print(*wrong, f"{len(wrong)} wrong", sep="\n")
+    sys.exit(bool(wrong))
