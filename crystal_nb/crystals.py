@@ -10,9 +10,10 @@ __all__ = ['REASONS', 'UNREADABLE', 'PARTIAL', 'NO_ATOMS', 'BEYOND_94', 'TOO_CLO
            'atomic_number', 'read_structure', 'as_structure', 'parse_cif', 'check_nothing_lost', 'read_cif',
            'cif_blocks', 'scalars', 'read_json', 'opened', 'json_entries', 'csv_entries', 'cif_entries', 'cif_files',
            'entries_of', 'short', 'read_chunk', 'Overdue', 'ring', 'start_worker', 'time_limit', 'start_pool', 'send',
-           'joined', 'carefully', 'in_parallel', 'save_packed', 'load_packed', 'unique', 'chunked', 'results_of',
-           'gather', 'prototype_entries', 'read_crystals', 'from_structures', 'prototypes', 'element_colors',
-           'group_of', 'reduced', 'compositions', 'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split']
+           'joined', 'carefully', 'in_parallel', 'save_packed', 'load_packed', 'Lines', 'track', 'say', 'unique',
+           'chunked', 'results_of', 'gather', 'prototype_entries', 'read_crystals', 'from_structures', 'prototypes',
+           'element_colors', 'group_of', 'reduced', 'compositions', 'max_side', 'min_side', 'atoms_extent', 'keep',
+           'hash_of', 'split']
 
 # %% ../nbs/00_crystals.ipynb #276746a1
 import csv
@@ -28,6 +29,8 @@ import os
 import re
 import signal
 import sys
+import threading
+import time
 import warnings
 import zipfile
 import zlib
@@ -46,7 +49,7 @@ from pymatgen.core import Composition, DummySpecies, Element, IStructure, Lattic
 from pymatgen.core.composition import reduce_formula
 from pymatgen.io.cif import CifParser
 from scipy.spatial import cKDTree
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 # %% ../nbs/00_crystals.ipynb #4fa217a4
 os.environ.setdefault("SPGLIB_WARNING", "OFF")  # where spglib finds no symmetry, its callers here say so; it need not print that as well
@@ -503,8 +506,9 @@ def ring(*_): raise Overdue
 
 def start_worker()->None:
     "Prepare a worker process."
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process is told, and it stops its workers
     if hasattr(signal, "SIGALRM"): signal.signal(signal.SIGALRM, ring)
+    if parent := multiprocessing.parent_process(): threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # nobody waits for the work of an orphan
 
 @contextmanager
 def time_limit(seconds:float)->Iterator[None]:
@@ -614,6 +618,61 @@ def load_packed(
     try: return Crystals(**arrays, properties=properties)
     except TypeError: raise SourceError(f"{path}: a packed set lacks or has unknown arrays ({', '.join(arrays)}); make it again with Crystals.save") from None
 
+# %% ../nbs/00_crystals.ipynb #5d8a26c9
+class Lines:
+    "Progress where there is no screen: a plain line now and then."
+    def __init__(
+        self,
+        iterable:Iterable|None=None,  # As in `track`, and so are the next four
+        total:int|None=None, desc:str="", unit:str="", initial:int=0,
+        wait:float=10.,               # Seconds before the first line; each later one waits twice as long, up to 300 s
+    ):
+        self.iterable, self.total, self.desc, self.unit, self.n, self.initial, self.wait = iterable, total, desc, unit, initial, initial, wait
+        self.start = self.last = time.monotonic()
+        self.more, self.shown = "", False
+    def line(self)->None:
+        now, done, clock = time.monotonic(), self.n - self.initial, tqdm.format_interval
+        left = f", about {clock((now - self.start)*(self.total - self.n)/done)} to go" if self.total and done and self.n < self.total else ""
+        self.last, self.wait, self.shown = now, min(2*self.wait, 300.), True
+        print(f"{self.desc}: {self.n:,}" + (f" of {self.total:,}" if self.total else "") + f" {self.unit}".rstrip() + f" after {clock(now - self.start)}{left}" + (f", {self.more}" if self.more else ""), file=sys.stderr, flush=True)
+    def update(self, n:int=1)->None:
+        self.n += n
+        if time.monotonic() - self.last >= self.wait: self.line()
+    def set_postfix_str(self, text:str, refresh:bool=False)->None: self.more = text
+    def close(self)->None:
+        if self.shown: self.line()
+        self.shown, self.wait = False, math.inf
+    def __iter__(self)->Iterator:
+        with self:
+            for x in self.iterable:
+                yield x
+                self.update()
+    def __enter__(self)->"Lines": return self
+    def __exit__(self, *error)->None: self.close()
+
+# %% ../nbs/00_crystals.ipynb #65326577
+def track(
+    iterable:Iterable|None=None,  # What is gone through; None: the caller counts, with `update`
+    total:int|None=None,          # How many there will be; None: as many as `iterable` says
+    desc:str="",                  # What is done
+    unit:str="",                  # To what: "crystals"
+    show:bool=True,               # False shows nothing, and so does the environment variable TQDM_DISABLE
+    done:int=0,                   # How many were done before
+):                                # To be iterated, or counted with `update(n)`; a context manager
+    "Show how far a task has come that takes longer than a second: a bar on a terminal and in a notebook, plain lines in a file."
+    if total is None and hasattr(iterable, "__len__"): total = len(iterable)
+    how = dict(total=total, desc=desc, initial=done)
+    if not show or os.environ.get("TQDM_DISABLE", "0") not in ("", "0"): return tqdm(iterable, **how, disable=True)
+    notebook = any("notebook" in c.__module__ for c in tqdm.__mro__)
+    if not (notebook or sys.stderr.isatty()): return Lines(iterable, unit=unit, **how)
+    return tqdm(iterable, unit=f" {unit}", delay=1., leave=False, dynamic_ncols=True, **how)
+
+def say(
+    text:str,
+)->None:
+    "Print a line on stderr, above a bar that may be there."
+    tqdm.write(text, file=sys.stderr)
+
 # %% ../nbs/00_crystals.ipynb #5717821f
 def unique(
     ids:np.ndarray,  # Names, `(crystals,)`
@@ -657,12 +716,12 @@ def gather(
     read:Reader,
     entries:Iterable[Entry],
     workers:int|None=None,  # Processes; None: one a core
-    progress:bool=True,     # Show a bar, if there is a terminal
+    progress:bool=True,     # Show how far it is, see `track`
     total:int|None=None,    # How many entries there are, for the bar
 )->tuple[Crystals, pd.DataFrame]:
     "Read all entries into one set, and list those left out."
     parts, refused = [], []
-    with tqdm(total=total, desc="Reading crystals", unit="", leave=False, disable=None if progress else True) as bar:
+    with track(total=total, desc="Reading", unit="crystals", show=progress) as bar:
         for crystals, left_out in results_of(read, entries, workers):
             parts.append(crystals); refused += left_out
             bar.update(len(crystals) + len(left_out))
@@ -685,7 +744,7 @@ def read_crystals(
     source,                  # A path, `prototypes`, pymatgen structures (see the table above), or a packed set
     limit:int|None=None,     # Read only so many entries
     workers:int|None=None,   # Processes; None: one a core
-    progress:bool=True,      # Show a bar, if there is a terminal
+    progress:bool=True,      # Show how far it is, see `track`
 )->tuple[Crystals, pd.DataFrame]:  # The crystals; columns id and reason for those left out
     "Read crystals from any source; every entry read is in exactly one of the two results."
     if limit is not None and limit < 0: raise ValueError(f"limit is {limit}; give a number of crystals, or None for all")
