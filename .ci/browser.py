@@ -1,0 +1,287 @@
+"""The notebooks and the site as a person meets them, in Chromium and without a network: `python .ci/browser.py [--all] [--site FOLDER] [--shots] [-k WORD]`.
+
+JupyterLab is started on loopback on a copy of the notebooks. Each is opened, Run All Cells is clicked, and what appears is looked at: errors, cells that did not
+run, blank 3-D views, colours too faint to read. Sliders are moved with the keyboard and the mouse, and the change on the screen is timed. The pages of the site are
+opened at the width of a phone and of a desk, from a server and from disk. Where `unshare -rn` works, all of it runs in a network namespace that has loopback only;
+in any case the browser refuses whatever leads elsewhere, and the attempt is a failure.
+
+One line a test; the last line is `N passed, N failed, N skipped`. Without Chromium or Playwright everything is skipped, with the reason. `--all` opens every
+notebook, `--site` takes a built site instead of building one, `--shots` writes the pictures of the widgets into nbs/images/.
+"""
+import argparse, functools, http.server, io, json, os, re, secrets, shutil, signal, socket, socketserver, subprocess, sys, tempfile, threading, time, traceback
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from gates import ROOT, notebooks
+
+USUAL = "tutorials/quickstart", "13_explorer", "12a_survival", "00_crystals", "02_voxels", "07_refinement", "tutorials/exact_round_trip"  # what people open first
+RUN = 420  # seconds that a notebook may take
+DARK = "JupyterLab Dark"
+HOW = "install it (Debian: apt-get install chromium; macOS: any Google Chrome; elsewhere: python -m playwright install chromium), or name one with CHROMIUM=/path/to/it"
+FLAGS = """--disable-quic --no-first-run --no-proxy-server --disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage
+    --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist""".split()
+
+
+class Skip(Exception): "A test that cannot be made here, and why."
+
+
+def chromium(own):
+    "The first Chromium there is: named, on the PATH, where macOS keeps it, or Playwright's own."
+    names = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"
+    there = [os.environ.get("CHROMIUM"), *map(shutil.which, names), "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium", own]
+    return next((c for c in there if c and Path(c).exists()), None)
+
+
+def lacking():
+    "Why the browser tests cannot run here, or None. On a CI machine, where one may, Chromium is installed first."
+    try: from playwright.sync_api import sync_playwright
+    except ImportError: return "Playwright is not installed; pip install -c constraints.txt -e '.[dev]'"
+    with sync_playwright() as p: own = p.chromium.executable_path
+    if not chromium(own) and os.environ.get("CI") and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
+        quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=os.environ | dict(DEBIAN_FRONTEND="noninteractive"))
+        try:
+            for args in ("update", "-q"), ("install", "-y", "-q", "--no-install-recommends", "chromium"): subprocess.run(["apt-get", *args], timeout=240, **quiet)
+        except subprocess.TimeoutExpired: pass
+    return None if chromium(own) else f"there is no Chromium; {HOW}"
+
+
+def alone():
+    "Start again in a network namespace of our own, where the kernel allows it; there, bring up its loopback."
+    if os.environ.get("CNB_ALONE") == "yes":
+        import fcntl, struct
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s: fcntl.ioctl(s, 0x8914, struct.pack("16sh", b"lo", 0x1 | 0x40))  # SIOCSIFFLAGS: up and running
+        return True
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode: return False
+    os.environ["CNB_ALONE"] = "yes"; sys.stdout.flush()
+    os.execvp("unshare", ["unshare", "-rn", sys.executable, *sys.argv])
+
+
+class Trap:
+    "A proxy that leads nowhere: what the server and the kernels ask of the world is written down and refused."
+    def __init__(self):
+        asked = self.asked = []
+        class Handler(socketserver.StreamRequestHandler):
+            timeout = 5
+            def handle(self): asked.append(self.rfile.readline(500).decode(errors="replace").strip() or "a connection")
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler); self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.env = {k: url for n in ("http_proxy", "https_proxy", "all_proxy") for k in (n, n.upper())} | dict(no_proxy="127.0.0.1,localhost,::1", NO_PROXY="127.0.0.1,localhost,::1")
+
+
+def near(url):
+    "Whether an address stays on this machine."
+    u = urlsplit(url)
+    return u.scheme in ("data", "blob", "about", "file", "chrome-error") or u.hostname in ("127.0.0.1", "localhost", "::1")
+
+
+class Window:
+    "A page of the browser that refuses the outside world and writes down what goes wrong."
+    noise = re.compile(r"favicon|ResizeObserver loop|GPU stall|GL Driver Message|Automatic fallback to software WebGL|was preloaded using link preload")
+
+    def __init__(self, browser, width=1400, height=1000):
+        self.wrong, self.context = [], browser.new_context(viewport=dict(width=width, height=height))
+        self.context.set_default_timeout(30_000)
+        self.context.route("**/*", self.gate)
+        self.page = self.context.new_page()
+        self.page.on("websocket", lambda w: near(w.url.replace("ws", "http", 1)) or self.wrong.append(f"asks for {w.url}"))
+        self.page.on("console", lambda m: m.type == "error" and self.note(f"console: {m.text[:300]} {urlsplit((m.location or {}).get('url', '')).path[-80:]}"))
+        self.page.on("pageerror", lambda e: self.note(f"error on the page: {str(e)[:300]}"))
+
+    def note(self, text):
+        if not self.noise.search(text) and text not in self.wrong: self.wrong.append(text)
+
+    def gate(self, route):
+        if near(route.request.url): return route.continue_()
+        self.wrong.append(f"asks for {route.request.url[:200]}"); route.abort()
+
+    def close(self): self.context.close()
+
+
+# --- JupyterLab
+
+STATE = """() => { const w = jupyterapp.shell.currentWidget, k = w?.sessionContext?.session?.kernel
+    return k ? {kernel: k.status, busy: w.content.widgets.filter(c => c.model.type == 'code' && c.model.executionState && c.model.executionState != 'idle').length} : {kernel: 'none', busy: 0} }"""
+MODEL = "() => jupyterapp.shell.currentWidget.context.model.toJSON()"
+SHOW = """async i => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = i; await n.scrollToItem(i, 'start'); }"""
+
+
+class Lab:
+    "JupyterLab on a copy of the notebooks, with a configuration of its own; one server for all tests."
+    def __init__(self, browser, tmp):
+        self.browser, self.tmp, self.trap, self.token = browser, tmp, Trap(), secrets.token_hex(16)
+        self.root = tmp/"work"
+        shutil.copytree(ROOT/"nbs", self.root/"nbs", ignore=shutil.ignore_patterns(".ipynb_checkpoints", "_proc", "_quarto.yml", "__pycache__"))
+        for f in ("settings.ini", "pyproject.toml", "README.md"): shutil.copy(ROOT/f, self.root/f)
+        self.settings = tmp/"settings"/"@jupyterlab"/"apputils-extension"; self.settings.mkdir(parents=True)
+        (self.settings/"notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+        with socket.socket() as s: s.bind(("127.0.0.1", 0)); self.port = s.getsockname()[1]
+        env = os.environ | self.trap.env | dict(OMP_NUM_THREADS="1", JUPYTER_CONFIG_DIR=str(tmp/"config"), JUPYTER_DATA_DIR=str(tmp/"data"), JUPYTER_RUNTIME_DIR=str(tmp/"runtime"),
+            JUPYTERLAB_SETTINGS_DIR=str(tmp/"settings"), JUPYTERLAB_WORKSPACES_DIR=str(tmp/"workspaces"), IPYTHONDIR=str(tmp/"ipython"), PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        for name in ("CRYSTAL_NB_DATA", "IN_TEST", "MPLBACKEND", "PYTHONPATH"): env.pop(name, None)
+        options = f"""--no-browser --allow-root --ip=127.0.0.1 --port={self.port} --ServerApp.port_retries=0 --IdentityProvider.token={self.token} --ServerApp.terminals_enabled=False
+            --LabApp.expose_app_in_browser=True --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --ServerApp.root_dir={self.root}"""
+        self.log = open(tmp/"lab.log", "w")
+        self.server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options.split()], cwd=self.root, env=env, stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        for _ in range(240):
+            try: self.api("status"); break
+            except OSError: time.sleep(.25)
+            if self.server.poll() is not None: break
+        else: self.close()
+        if self.server.poll() is not None: raise RuntimeError("JupyterLab did not start:\n" + (tmp/"lab.log").read_text()[-3000:])
+
+    def api(self, path, method="GET"):
+        with urlopen(Request(f"http://127.0.0.1:{self.port}/api/{path}", headers=dict(Authorization=f"token {self.token}"), method=method), timeout=30) as r:
+            text = r.read(); return json.loads(text) if text else None
+
+    def theme(self, name): (self.settings/"themes.jupyterlab-settings").write_text(json.dumps(dict(theme=name)))
+
+    def write(self, path, *cells):
+        "A notebook of these cells, made for a test."
+        import nbformat
+        nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells], metadata=dict(kernelspec=dict(name="python3", display_name="Python 3", language="python")))
+        (self.root/path).parent.mkdir(parents=True, exist_ok=True); nbformat.write(nb, self.root/path)
+        return path
+
+    @contextmanager
+    def open(self, path, theme="JupyterLab Light", **size):
+        "A notebook, open in a window; its kernel ends with it."
+        self.theme(theme)
+        asked, book = len(self.trap.asked), Notebook(self, path, **size)
+        try:
+            yield book
+            book.wrong += [f"the kernel asks for {a}" for a in self.trap.asked[asked:]]
+        finally:
+            book.close()
+            for s in self.api("sessions"): self.api(f"sessions/{s['id']}", "DELETE")
+
+    def close(self):
+        self.server.terminate()
+        try: self.server.wait(20)
+        except subprocess.TimeoutExpired: self.server.kill(); self.server.wait()
+        self.log.close()
+
+
+class Notebook(Window):
+    "A notebook open in JupyterLab."
+    def __init__(self, lab, path, **size):
+        super().__init__(lab.browser, **size); self.lab, self.path = lab, path
+        self.page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{path}?token={lab.token}&reset", timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_function("() => !document.querySelector('#jupyterlab-splash') && globalThis.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'", timeout=60_000)
+        self.wrong += [f"a dialog: {d.inner_text()[:200]}" for d in self.page.query_selector_all(".jp-Dialog")]
+
+    def menu(self, name, item):
+        self.page.click(f".lm-MenuBar-itemLabel:text-is('{name}')"); self.page.click(f".lm-Menu-itemLabel:text-is('{item}')")
+
+    def wait(self, seconds=RUN):
+        "Until the kernel has been idle for a while and no cell waits; False if it never is."
+        end, calm = time.time() + seconds, 0
+        while calm < 4:
+            s = self.page.evaluate(STATE)
+            calm = calm + 1 if s["kernel"] == "idle" and not s["busy"] else 0
+            if time.time() > end or s["kernel"] in ("dead", "none"): return False
+            self.page.wait_for_timeout(250)
+        return True
+
+    def run(self, seconds=RUN):
+        "Run All Cells; what went wrong."
+        self.menu("Run", "Run All Cells"); self.page.wait_for_timeout(300)
+        if not self.wait(seconds): self.wrong.append(f"not done after {seconds} s: kernel and waiting cells {self.page.evaluate(STATE)}")
+        return self.look()
+
+    def cells(self): return self.page.evaluate(MODEL)["cells"]
+
+    def look(self):
+        "Cells that failed or did not run."
+        wrong = []
+        for i, c in enumerate(self.cells()):
+            source = "".join(c["source"])
+            if c["cell_type"] != "code" or not source.strip(): continue
+            wrong += [f"cell {i}: {o['ename']}: {o['evalue'][:300]}" for o in c["outputs"] if o["output_type"] == "error"]
+            if not c["execution_count"]: wrong.append(f"cell {i} did not run: {source.strip().splitlines()[0][:80]}")
+        return wrong
+
+    def blank(self):
+        "3-D views that show nothing, anywhere in the notebook."
+        wrong = []
+        for i, c in enumerate(self.cells()):
+            if not any(k in text for o in c.get("outputs", ()) for text in [json.dumps(o)] for k in ("3dmol", "widget-view")): continue
+            self.page.evaluate(SHOW, i); self.page.wait_for_timeout(700)
+            for v in self.page.query_selector_all(f".jp-Notebook .jp-Cell[data-windowed-list-index='{i}'] canvas"):
+                if not v.is_visible() or v.bounding_box()["height"] < 50: continue
+                n = colours(v)
+                if n < 20: wrong.append(f"cell {i}: a 3-D view of {n} colours is blank")
+        return wrong
+
+
+def picture(element):
+    "What an element shows, as a PIL image."
+    from PIL import Image
+    return Image.open(io.BytesIO(element.screenshot())).convert("RGB")
+
+
+def colours(element):
+    "How many colours an element shows: a blank view has one or two."
+    return len(picture(element).getcolors(1 << 24))
+
+
+# --- tests: each returns what is wrong, one line each, and may note what it measured
+
+TESTS = {}
+
+
+def test(name, group="notebooks"):
+    def add(f): TESTS[f"{group}: {name}"] = f; return f
+    return add
+
+
+def opened(path):
+    "A test that opens a notebook and runs all of it."
+    def run(lab, note):
+        with lab.open(f"nbs/{path}.ipynb") as nb:
+            wrong = nb.run() + nb.blank()
+            note(f"{sum(bool(c.get('execution_count')) for c in nb.cells())} cells")
+        return wrong + nb.wrong
+    return run
+
+
+def outcome(name, f, *args):
+    "Run a test and print its line; 'passed', 'failed' or 'skipped'."
+    start, notes = time.time(), []
+    try: wrong = f(*args, notes.append); said = "failed" if wrong else "passed"
+    except Skip as e: wrong, said = [], "skipped"; notes.append(str(e))
+    except Exception: wrong, said = traceback.format_exc().splitlines(), "failed"
+    print(f"{said.upper() if said == 'failed' else said} {name} ({time.time() - start:.1f} s){': ' * bool(notes)}{', '.join(notes)}", *(f"    {l}" for l in wrong), sep="\n", flush=True)
+    return said
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--all", action="store_true", help="open every notebook, not only those that people open first")
+    ap.add_argument("--site", metavar="FOLDER", type=Path, help="a built site; without it one is built in a temporary folder")
+    ap.add_argument("--shots", action="store_true", help="write the pictures of the widgets into nbs/images/")
+    ap.add_argument("-k", metavar="WORD", default="", help="only the tests with this in their name")
+    arg = ap.parse_args()
+    there = [p.relative_to(ROOT/"nbs").with_suffix("").as_posix() for p in notebooks()]
+    tests = {f"notebooks: {n}": opened(n) for n in there if arg.all or n in USUAL} | TESTS
+    tests = {n: f for n, f in tests.items() if arg.k in n}
+    why = None if os.environ.get("CNB_ALONE") else lacking()
+    if why: print(f"skipped: {why}"); print(f"0 passed, 0 failed, {len(tests)} skipped"); return 0
+    if not alone(): print("this kernel gives no network namespace (unshare -rn): the browser alone refuses what is not loopback")
+    from playwright.sync_api import sync_playwright
+    count = dict(passed=0, failed=0, skipped=0)
+    with sync_playwright() as p, tempfile.TemporaryDirectory() as tmp:
+        sandbox = [] if hasattr(os, "geteuid") and os.geteuid() else ["--no-sandbox"]  # root, and who is root in a namespace, has none
+        browser = p.chromium.launch(executable_path=chromium(p.chromium.executable_path), args=FLAGS + sandbox)
+        lab = Lab(browser, Path(tmp))
+        try:
+            for name, f in tests.items(): count[outcome(name, f, lab)] += 1
+        finally: lab.close(); browser.close()
+    print(", ".join(f"{n} {k}" for k, n in count.items()))
+    return count["failed"] > 0
+
+
+if __name__ == "__main__": sys.exit(main())
