@@ -65,7 +65,7 @@ class Crystal(NamedTuple):
 # %% ../nbs/00_crystals.ipynb #c18d4d15
 def wrap(
     frac:np.ndarray,  # Fractional coordinates, any shape, unitless
-)->np.ndarray:        # The same positions in [0, 1), float32
+)->np.ndarray:        # The same positions in [0, 1), same shape, float32, unitless
     "Move positions into the cell by whole lattice vectors."
     frac = np.asarray(frac, float)
     frac = (frac - np.floor(frac)).astype(np.float32)
@@ -86,9 +86,11 @@ class Refused(ValueError):
 
 # %% ../nbs/00_crystals.ipynb #0b56559e
 def as_arrays(
-    id:str,  # Name, for the message
-    lattice, numbers, frac,  # Nested lists or arrays
-)->list[np.ndarray]:         # The same three as float64
+    id:str,   # Name, for the message
+    lattice,  # What should be rows a, b, c, `(3, 3)`, Å: nested lists or an array, as are the next two
+    numbers,  # What should be atomic numbers, `(atoms,)`
+    frac,     # What should be fractional positions, `(atoms, 3)`, unitless
+)->list[np.ndarray]: # The same three as float64, of whatever shape they have: same shapes, same units
     "Turn what a file holds into numbers, or refuse it."
     out = []
     for name, values in (("lattice", lattice), ("numbers", numbers), ("frac", frac)):
@@ -125,10 +127,10 @@ class Crystals:
     lattice:np.ndarray  # Rows a, b, c, `(crystals, 3, 3)`, float64, Å
     numbers:np.ndarray  # Atomic numbers of all atoms, `(atoms,)`, uint8
     frac:np.ndarray     # Positions of all atoms, `(atoms, 3)`, float32, unitless
-    offsets:np.ndarray  # First atom of each crystal and the end, `(crystals + 1,)`, int64
-    properties:dict[str, np.ndarray] = field(default_factory=dict)  # Further columns by name, each `(crystals,)`
+    offsets:np.ndarray  # Index of the first atom of each crystal, and the number of all, `(crystals + 1,)`, int64
+    properties:dict[str, np.ndarray] = field(default_factory=dict)  # Further columns by name, each `(crystals,)`, numbers in the source's own units or text
     @property
-    def counts(self)->np.ndarray: return np.diff(self.offsets)  # Atoms per crystal, `(crystals,)`
+    def counts(self)->np.ndarray: return np.diff(self.offsets)  # Number of atoms of each crystal, `(crystals,)`
     @property
     def nbytes(self)->int: return sum(a.nbytes for a in (self.ids, self.lattice, self.numbers, self.frac, self.offsets, *self.properties.values()))
     def __len__(self)->int: return len(self.ids)
@@ -194,7 +196,7 @@ def pack(
 # %% ../nbs/00_crystals.ipynb #226ef71d
 def join_columns(
     parts:list[Crystals],      # Sets, perhaps with different properties
-)->dict[str, np.ndarray]:      # Every property that any of them has
+)->dict[str, np.ndarray]:      # Every property that any of them has, each `(crystals,)`, numbers or text
     "The properties of sets laid end to end."
     out = {}
     for name in dict.fromkeys(name for p in parts for name in p.properties):
@@ -675,8 +677,8 @@ def say(
 
 # %% ../nbs/00_crystals.ipynb #5717821f
 def unique(
-    ids:np.ndarray,  # Names, `(crystals,)`
-)->np.ndarray:       # The same, the second of a name ending in -2, the third in -3
+    ids:np.ndarray,  # Names, `(crystals,)`, text
+)->np.ndarray:       # The same names, the second of a kind ending in -2, the third in -3, same shape, text
     "Make names unique."
     if len(np.unique(ids)) == len(ids): return ids
     taken, seen, out = set(ids.tolist()), Counter(), []
@@ -783,8 +785,8 @@ def element_colors()->np.ndarray:  # `(95, 3)`, red, green, blue in 0..1; the ro
 
 # %% ../nbs/00_crystals.ipynb #58041fb7
 def group_of(
-    Z,            # Atomic numbers, any shape, 0 to 118, unitless
-)->np.ndarray:    # Group 1 to 18, 19 for lanthanides, 20 for actinides, 0 for no atom; same shape
+    Z,            # Atomic numbers, any shape, 0 to 118
+)->np.ndarray:    # Class: group 1 to 18, 19 for lanthanides, 20 for actinides, 0 for no atom; same shape
     "Group of the periodic table as a class."
     Z = np.asarray(Z)
     noble = np.array([0, 2, 10, 18, 36, 54, 86, 118])

@@ -28,7 +28,7 @@ def inside(
     xyz:Tensor,     # Positions in the box frame, `(batch, atoms, 3)`, Å
     Z:Tensor,       # Atomic numbers, `(batch, atoms)`; 0 = absent
     box:float=10.,  # Edge of the box, Å
-)->Tensor:          # `(batch, atoms)`, bool
+)->Tensor:          # Whether each atom is, `(batch, atoms)`, bool
     "Which atoms are present and lie in `[0, box)` along every axis."
     return (Z > 0) & ((xyz >= 0) & (xyz < box)).all(-1)
 
@@ -58,9 +58,9 @@ def random_rotations(
 
 # %% ../nbs/01_samples.ipynb #eb30b0ac
 def into_cell(
-    frac:Tensor,     # Fractional coordinates, unitless
+    frac:Tensor,     # Fractional coordinates, any shape, unitless
     tol:float=1e-4,  # This far below 0 still counts as 0, unitless
-)->Tensor:           # Within `[-tol, 1 - tol)`, unitless
+)->Tensor:           # The same places within `[-tol, 1 - tol)`, same shape, unitless
     "Move atoms by whole lattice vectors into the cell; an atom on a face stays on the lower one, whatever its rounding."
     return frac - torch.floor(frac + tol)
 
@@ -68,7 +68,7 @@ def into_cell(
 def numbered(
     crystals,    # Packed set of crystals
     index=None,  # Which of them: integers or a mask, `(batch,)`; None = all
-)->Tensor:       # `(batch,)`, int64
+)->Tensor:       # Their indices, `(batch,)`, int64
     "The places in the set that an index stands for."
     if index is None: return torch.arange(len(crystals.offsets) - 1)
     index = torch.as_tensor(index)
@@ -77,7 +77,7 @@ def numbered(
 def padded(
     crystals,    # Packed set of crystals
     index=None,  # Which of them: integers or a mask, `(batch,)`; None = all
-)->tuple:        # Z `(batch, atoms)` int64; frac `(batch, atoms, 3)` float64, wrapped, unitless; lattice `(batch, 3, 3)` float64, Å
+)->tuple[Tensor,Tensor,Tensor]: # Z `(batch, atoms)` int64; frac `(batch, atoms, 3)` float64, wrapped, unitless; lattice `(batch, 3, 3)` float64, Å
     "Crystals of a packed set as rectangles, filled up with Z = 0."
     offsets = torch.as_tensor(crystals.offsets, dtype=torch.int64)
     index = numbered(crystals, index)
@@ -132,8 +132,8 @@ def fits(
 
 # %% ../nbs/01_samples.ipynb #55837e28
 def expand(
-    count:Tensor,  # Entries of each row, `(rows,)`, int64
-)->tuple:          # Row `(entries,)` and place in the row `(entries,)`, int64
+    count:Tensor,  # Number of entries of each row, `(rows,)`, int64
+)->tuple[Tensor,Tensor]: # Row of each entry `(entries,)` and its place in the row `(entries,)`, int64 indices
     "Enumerate the entries of a ragged table."
     row = torch.repeat_interleave(torch.arange(len(count)), count)
     return row, torch.arange(len(row)) - (count.cumsum(0) - count)[row]
@@ -143,7 +143,7 @@ def translations(
     lattice:Tensor,  # Rows a, b, c, `(batch, 3, 3)`, Å
     box:float,       # Edge of the box, Å
     margin:float,    # How far outside the box atoms still matter, Å
-)->tuple:            # Crystal of each translation `(n,)`, and the translations `(n, 3)` in whole lattice vectors, int64
+)->tuple[Tensor,Tensor]: # Index of the crystal of each translation, `(n,)`; the translations in whole lattice vectors, `(n, 3)`, int64
     "Every whole translation whose cell comes within `margin` of the box along all three axes."
     ends = lambda low, high: torch.cartesian_prod(*[lattice.new_tensor([low, high])]*3)
     widened, cell = ends(-margin, box + margin) @ torch.linalg.inv(lattice), ends(0, 1) @ lattice

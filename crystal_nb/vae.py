@@ -22,7 +22,7 @@ from .voxels import Grid
 # %% ../nbs/03_vae.ipynb #5bcc899a
 def kl_divergence(
     mu:Tensor,      # Posterior means, `(batch, latents)`, unitless
-    logvar:Tensor,  # Log of the posterior variances, same shape
+    logvar:Tensor,  # Log of the posterior variances, same shape, unitless
 )->Tensor:          # Divergence from N(0, 1), `(batch,)`, in nats per crystal
     "Closed form of KL(N(mu, exp(logvar)) || N(0, 1)), summed over latents (Kingma & Welling 2013, appendix B)."
     return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
@@ -30,9 +30,9 @@ def kl_divergence(
 # %% ../nbs/03_vae.ipynb #e0a8631a
 def sample_latent(
     mu:Tensor,                                # Posterior means, `(batch, latents)`, unitless
-    logvar:Tensor,                            # Log of the posterior variances, same shape
+    logvar:Tensor,                            # Log of the posterior variances, same shape, unitless
     generator:torch.Generator|int|None=None,  # Source of the noise, or a seed; None is torch's own, as for dropout
-)->Tensor:                                    # One draw from the posterior, same shape
+)->Tensor:                                    # One draw from the posterior, same shape, unitless
     "mu + sigma * noise: a draw as a differentiable function of its parameters (Kingma & Welling 2013, section 2.4)."
     if generator is not None: generator = make_generator(generator)
     device = generator.device if generator is not None else mu.device
@@ -58,8 +58,8 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
     "`nn.BatchNorm3d` whose batch is that of all processes together; in a single process it is `nn.BatchNorm3d`."
     def forward(
         self,
-        x:Tensor, # `(batch, channel, x, y, z)`
-    )->Tensor:    # Same shape and dtype; each channel normalised over the batches of all processes
+        x:Tensor, # Features, `(batch, channel, x, y, z)`, any unit
+    )->Tensor:    # Each channel normalised over the batches of all processes, same shape and dtype, unitless
         together = self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         if not together: return super().forward(x)
         h, dims, each = x.to(torch.promote_types(x.dtype, torch.float32)), (0, 2, 3, 4), (..., None, None, None)
@@ -149,13 +149,13 @@ class DensityVAE(nn.Module):
         return M.amax((2, 3, 4))/LARGEST if self.condition == "amplitude" else M.new_ones(len(M), 1)
     def check_latents(
         self,
-        z:Tensor, # What should be codes, `(batch, latents)`
+        z:Tensor, # What should be codes, `(batch, latents)`, unitless
     ):
         if z.ndim != 2 or z.shape[1] != self.latents:
             raise ValueError(f"z has shape {tuple(z.shape)}; this {type(self).__name__} decodes (batch, {self.latents}): use the model that encoded it")
     def check_density(
         self,
-        M:Tensor,    # What should be densities, `(batch, 1, n, n, n)`
+        M:Tensor,    # What should be densities, `(batch, 1, n, n, n)`, plotting units
         *voxels:int, # Allowed n
     ):
         if M.ndim != 5 or M.shape[1] != 1 or M.shape[2:] not in [(n, n, n) for n in voxels]:
@@ -165,7 +165,7 @@ class DensityVAE(nn.Module):
         self,
         M:Tensor,                                 # Density, `(batch, 1, n, n, n)`, plotting units
         generator:torch.Generator|int|None=None,  # Source of the posterior's noise, or a seed; used in training mode only
-    )->tuple[Tensor,Tensor,Tensor]:               # Decoded density `(batch, 1, n, n, n)`, plotting units; posterior means and log variances `(batch, latents)`
+    )->tuple[Tensor,Tensor,Tensor]:               # Decoded density `(batch, 1, n, n, n)`, plotting units; posterior means and log variances, `(batch, latents)` each, unitless
         mu, logvar = self.encode(M)
         z = sample_latent(mu, logvar, generator) if self.training else mu
         return self.decode(self.amplitude(M)*z), mu, logvar
@@ -202,17 +202,17 @@ class ConvVAE(DensityVAE):
 
 # %% ../nbs/03_vae.ipynb #154249c6
 def coarsen(
-    M:Tensor, # `(batch, channel, n, n, n)`, n even
-)->Tensor:    # `(batch, channel, n/2, n/2, n/2)`, same unit
+    M:Tensor, # Fields, `(batch, channel, n, n, n)`, n even, any unit
+)->Tensor:    # Their means over blocks of 2³, `(batch, channel, n/2, n/2, n/2)`, same unit
     "Half as many points along each edge: each the mean of 2³ voxels."
     if M.shape[-1] % 2: raise ValueError(f"{M.shape[-1]} voxels along an edge cannot be paired; use an even number")
     return F.avg_pool3d(M, 2)
 
 # %% ../nbs/03_vae.ipynb #25bbad5d
 def along_axes(
-    A:Tensor, # `(m, n)`
-    v:Tensor, # `(..., n, n, n)`
-)->Tensor:    # `(..., m, m, m)`
+    A:Tensor, # A matrix, `(m, n)`, unitless
+    v:Tensor, # Fields, `(..., n, n, n)`, any unit
+)->Tensor:    # What the matrix makes of them, `(..., m, m, m)`, same unit
     "The matrix A applied along each of the last three axes."
     v = A @ (v @ A.mT)
     return (A @ v.flatten(-2)).unflatten(-1, (len(A), len(A)))
@@ -224,7 +224,7 @@ def interpolation(
     sigma:float=1.,    # Width of the Gaussians, Å
     margin:float=1.,   # Centres reach this far beyond the box, in units of sigma
     rcond:float=3e-4,  # Singular values below this share of the largest are left out, unitless
-)->Tensor:             # `(voxels, voxels/2)`, float64: means of pairs -> values at the points
+)->Tensor:             # Takes means of pairs to values at the points, `(voxels, voxels/2)`, float64, unitless
     "The matrix that undoes pooling along one axis, in the least-squares sense, for a Gaussian of this width wherever its centre."
     c = torch.linspace(-margin*sigma, grid.box + margin*sigma, 1001, dtype=torch.float64)
     profile = torch.exp(-(grid.centers(torch.float64)[:, None] - c)**2 / (2*sigma**2))
@@ -233,17 +233,17 @@ def interpolation(
 
 # %% ../nbs/03_vae.ipynb #0ec04b95
 def upsample(
-    v:Tensor,          # `(batch, channel, n/2, n/2, n/2)`, from `coarsen`
+    v:Tensor,          # Coarse fields, from `coarsen`, `(batch, channel, n/2, n/2, n/2)`, any unit
     grid:Grid=Grid(),  # The fine grid, of n points along an edge
     sigma:float=1.,    # Width of the Gaussians that the density is made of, Å
-)->Tensor:             # `(batch, channel, n, n, n)`, same unit
+)->Tensor:             # The fine fields, `(batch, channel, n, n, n)`, same unit
     "Undo `coarsen` for a sum of Gaussians."
     return along_axes(interpolation(grid, sigma).to(v), v)
 
 # %% ../nbs/03_vae.ipynb #18376f13
 def parity_basis(
     n:int,     # Points along an edge
-)->Tensor:     # `(n, n)`, float64, orthogonal; the first `(n + 1)//2` rows are even, the others odd
+)->Tensor:     # A profile in each row, `(n, n)`, float64, orthogonal, unitless; the first `(n + 1)//2` are even, the others odd
     "Profiles that are even or odd under reflection at the centre."
     e = torch.eye(n, dtype=torch.float64)
     even, odd = (e + e.flip(0))[:n//2] / 2**.5, (e - e.flip(0))[:n//2] / 2**.5
@@ -267,7 +267,7 @@ class Moments:
         self.products = [torch.zeros(len(i), len(i), dtype=torch.float64) for i in self.blocks]
     def add(
         self,
-        v:Tensor, # Coarse fields, `(batch, n, n, n)`
+        v:Tensor, # Coarse fields, `(batch, n, n, n)`, any unit, always the same
     ):
         v = along_axes(self.basis.to(v), v)
         v = torch.cat([v.permute(0, *axes) for axes in self.axes]).flatten(1)
@@ -282,7 +282,7 @@ class Moments:
 def mean_and_components(
     moments:Moments,
     k:int,           # Number of components
-)->tuple:            # Mean `(n³,)`; components `(n³, k)`, orthonormal; variances along them `(k,)`; total variance: float64
+)->tuple:            # All float64: mean `(n³,)`, in the unit of the fields; components `(n³, k)`, orthonormal, unitless; variances along them `(k,)` and in all, that unit squared
     "The k directions of largest variance over all blocks, the largest first."
     n, basis, found, total = moments.n, moments.basis, [], 0.
     mean, P = moments.shift.double().cpu(), torch.zeros(k, n**3, dtype=torch.float64)
@@ -320,9 +320,9 @@ class SpectralCode(DensityVAE):
         self.register_buffer("scale", torch.ones(latents))           # standard deviations, plotting units
         self.register_buffer("explained", torch.zeros(latents))      # share of the total variance along each
     @property
-    def matrix(self)->Tensor: return (self.components/self.scale).T  # `(latents, n³)`
+    def matrix(self)->Tensor: return (self.components/self.scale).T  # `(latents, n³)`, 1/plotting units
     @property
-    def offset(self)->Tensor: return self.matrix @ self.mean         # `(latents,)`
+    def offset(self)->Tensor: return self.matrix @ self.mean         # `(latents,)`, unitless
     def encode(
         self,
         M:Tensor,            # Density, `(batch, 1, n, n, n)`, plotting units

@@ -28,9 +28,9 @@ class Grid:
     def step(self)->float: return self.box / (self.voxels - (self.kind == "nodes"))       # Å between neighbours
     @property
     def origin(self)->float: return 0. if self.kind == "nodes" else self.step / 2         # Å, the first point
-    def to_index(self, xyz): return (xyz - self.origin) / self.step                       # Å -> fractional index, unitless
-    def to_xyz(self, index): return index * self.step + self.origin                       # fractional index -> Å
-    def centers(self, dtype=torch.float32, device=None)->Tensor:                          # Å, `(voxels,)`
+    def to_index(self, xyz): return (xyz - self.origin) / self.step                       # Positions, any shape, Å -> fractional indices, same shape
+    def to_xyz(self, index): return index * self.step + self.origin                       # Fractional indices, any shape -> positions, same shape, Å
+    def centers(self, dtype=torch.float32, device=None)->Tensor:                          # `(voxels,)`, Å
         "Positions of the points along any one axis."
         return self.to_xyz(torch.arange(self.voxels, dtype=dtype, device=device))
 
@@ -68,7 +68,7 @@ def nearest_atom(
     xyz:Tensor,        # Positions in the box frame, `(batch, atoms, 3)`, Å
     grid:Grid=Grid(),
     radius:float=.5,   # An atom owns the voxels this close to it, Å
-)->Tensor:             # `(batch, voxels, voxels, voxels)`, int64: place in the flattened `(batch*atoms,)` lists, -1 = nobody's
+)->Tensor:             # Index of the atom in the flattened lists, `(batch, voxels, voxels, voxels)`, int64; -1 = nobody's
     "Which atom each voxel belongs to: the nearest within `radius`, of equally near ones the lighter."
     if (bad := Z[(Z < 0) | (Z > 94)]).numel(): raise ValueError(f"atomic number {int(bad[0])} has no class; keep 1..94, 0 = absent (`read_crystals` skips the others)")
     n, step = grid.voxels, grid.step
@@ -86,7 +86,7 @@ def nearest_atom(
 
 def paint(
     Z:Tensor,          # Atomic numbers, `(batch, atoms)`; 0 = absent
-    atom:Tensor,       # From `nearest_atom`, `(batch, voxels, voxels, voxels)`
+    atom:Tensor,       # Index of the atom of each voxel, from `nearest_atom`, `(batch, voxels, voxels, voxels)`
 )->Tensor:             # Class of each voxel, same shape, uint8: an atomic number, 0 = background
     "Every voxel in the colour of its atom."
     return torch.cat([Z.flatten(), Z.new_zeros(1)]).to(torch.uint8)[atom]  # -1 is the last
@@ -101,7 +101,7 @@ def species(
     return paint(Z, nearest_atom(Z, xyz, grid, radius))
 
 def offsets(
-    atom:Tensor,       # From `nearest_atom`, `(batch, voxels, voxels, voxels)`
+    atom:Tensor,       # Index of the atom of each voxel, from `nearest_atom`, `(batch, voxels, voxels, voxels)`
     xyz:Tensor,        # Positions in the box frame, `(batch, atoms, 3)`, Å
     grid:Grid=Grid(),
 )->Tensor:             # `(batch, voxels, voxels, voxels, 3)`, in voxels; 0 where there is no atom
