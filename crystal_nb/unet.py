@@ -22,8 +22,8 @@ from .vae import SyncBatchNorm3d
 
 # %% ../nbs/04_unet.ipynb #369c200b
 def space_to_depth(
-    x:Tensor, # Fine field, `(batch, c, 2n, 2n, 2n)`
-)->Tensor:    # Coarse field, `(batch, 8c, n, n, n)`, channels innermost in memory
+    x:Tensor, # Fine field, `(batch, c, 2n, 2n, 2n)`, any unit
+)->Tensor:    # Coarse field, `(batch, 8c, n, n, n)`, same unit, channels innermost in memory
     "Move each block of 2x2x2 voxels into channels: channel `8c + 4i + 2j + k` holds voxel (i, j, k) of the block."
     B, C, n = *x.shape[:2], x.shape[-1]//2
     x = x.reshape(B, C, n, 2, n, 2, n, 2).permute(0, 2, 4, 6, 1, 3, 5, 7)
@@ -31,8 +31,8 @@ def space_to_depth(
 
 # %% ../nbs/04_unet.ipynb #76f22938
 def depth_to_space(
-    x:Tensor, # Coarse field, `(batch, 8c, n, n, n)`
-)->Tensor:    # Fine field, `(batch, c, 2n, 2n, 2n)`
+    x:Tensor, # Coarse field, `(batch, 8c, n, n, n)`, any unit
+)->Tensor:    # Fine field, `(batch, c, 2n, 2n, 2n)`, same unit
     "Undo `space_to_depth`: the shuffle of the sub-pixel convolution, in three dimensions."
     B, C, n = x.shape[0], x.shape[1]//8, x.shape[-1]
     x = x.permute(0, 2, 3, 4, 1).reshape(B, n, n, n, C, 2, 2, 2)
@@ -57,7 +57,7 @@ class ResidualBlock(nn.Module):
         self.norm1, self.norm2 = SyncBatchNorm3d(channels), SyncBatchNorm3d(channels)
         self.conv1, self.conv2 = conv(channels, channels, bias=False), conv(channels, channels)
 
-    def forward(self, x:Tensor)->Tensor: # `(batch, channels, n, n, n)` in and out
+    def forward(self, x:Tensor)->Tensor: # Features in and out, `(batch, channels, n, n, n)`, unitless
         h = self.conv1(F.silu(self.norm1(x)))
         return x + self.conv2(F.silu(self.norm2(h)))
 
@@ -75,19 +75,19 @@ class AttentionGate(nn.Module):
 
     def attention(
         self,
-        x:Tensor, # Skip, `(batch, channels, n, n, n)`
-        g:Tensor, # Gating signal, same shape
-    )->Tensor:    # Coefficients alpha, `(batch, 1, n, n, n)`, in (0, 1)
+        x:Tensor, # Skip, `(batch, channels, n, n, n)`, unitless
+        g:Tensor, # Gating signal, same shape, unitless
+    )->Tensor:    # Coefficients alpha, `(batch, 1, n, n, n)`, between 0 and 1, unitless
         "How much of each voxel of the skip is let through."
         return torch.sigmoid(self.psi(F.relu(self.W_x(x) + self.W_g(g))))
 
-    def forward(self, x:Tensor, g:Tensor)->Tensor: return x * self.attention(x, g) # shape of `x`
+    def forward(self, x:Tensor, g:Tensor)->Tensor: return x * self.attention(x, g) # Skip, gating signal and what passes: `(batch, channels, n, n, n)`, unitless
 
 # %% ../nbs/04_unet.ipynb #9e772a11
 def double(
-    x:Tensor, # Coarse features, `(batch, c, m, m, m)`
+    x:Tensor, # Coarse features, `(batch, c, m, m, m)`, any unit
     n:int,    # Fine voxels a side: 2m or 2m - 1
-)->Tensor:    # `(batch, c, n, n, n)`, whose voxel 2i is voxel i of `x`
+)->Tensor:    # Fine features, `(batch, c, n, n, n)`, same unit; their voxel 2i is voxel i of `x`
     "Trilinear interpolation to twice the resolution that undoes the alignment of a stride of 2."
     if n % 2 == 0: x = F.pad(x, (0, 1)*3, mode="replicate")
     return F.interpolate(x, size=2*x.shape[-1] - 1, mode="trilinear", align_corners=True)[..., :n, :n, :n]
@@ -104,13 +104,13 @@ class UpBlock(nn.Module):
         self.lift, self.gate = conv(coarse, fine, 1), AttentionGate(fine, max(fine//2, 1))
         self.merge, self.block = conv(2*fine, fine, 1), ResidualBlock(fine)
 
-    def gating(self, x:Tensor, skip:Tensor)->Tensor: return double(self.lift(x), skip.shape[-1]) # `(batch, fine, n, n, n)`
+    def gating(self, x:Tensor, skip:Tensor)->Tensor: return double(self.lift(x), skip.shape[-1]) # `(batch, coarse, m, m, m)` and the skip `(batch, fine, n, n, n)` -> `(batch, fine, n, n, n)`, all unitless
 
     def forward(
         self,
-        x:Tensor,    # Features from below, `(batch, coarse, m, m, m)`
-        skip:Tensor, # Features of this level on the way down, `(batch, fine, n, n, n)`
-    )->Tensor:       # `(batch, fine, n, n, n)`
+        x:Tensor,    # Features from below, `(batch, coarse, m, m, m)`, unitless
+        skip:Tensor, # Features of this level on the way down, `(batch, fine, n, n, n)`, unitless
+    )->Tensor:       # Features of this level on the way up, same shape as `skip`, unitless
         g = self.gating(x, skip)
         return self.block(self.merge(torch.cat([self.gate(skip, g), g], 1)))
 
@@ -130,7 +130,7 @@ class Prediction:
         "Where between the voxels the atoms are."
         return self.occupancy.new_zeros(len(voxels[0]), 3)
 
-    def log_prob(self)->Tensor: # `(batch, classes, n, n, n)`
+    def log_prob(self)->Tensor: # `(batch, classes, n, n, n)`, nats
         "Log probability of every class at every voxel: 10 MB a crystal, for the tests and for small things."
         occupied, n = self.occupancy[:, None], self.occupancy.shape[-1]
         everywhere = torch.ones_like(self.occupancy).nonzero(as_tuple=True)
@@ -142,11 +142,11 @@ class DensePrediction(Prediction):
     "The paper's form: one logit a class, everywhere."
     def __init__(
         self,
-        logits:Tensor, # `(batch, classes, n, n, n)`, float32; class 0 is background, class Z an element
+        logits:Tensor, # Logits, `(batch, classes, n, n, n)`, float32; class 0 is background, class Z an element
     ): self.logits = logits
 
     @property
-    def occupancy(self)->Tensor: # `(batch, n, n, n)`
+    def occupancy(self)->Tensor: # Logits, `(batch, n, n, n)`
         return self.logits[:, 1:].logsumexp(1) - self.logits[:, 0]
 
     def species(self, voxels:tuple)->Tensor:
@@ -159,7 +159,7 @@ class DensePrediction(Prediction):
 def log_odds(p:float)->float: return math.log(p) - math.log1p(-p) # of a probability
 
 def full_precision(
-    x:Tensor, # Any tensor on the device, any shape
+    x:Tensor, # Any tensor on the device, any shape, any unit
 ):            # A context manager
     "A context without autocast for the device of `x`: logits near the decision need more than bfloat16's three digits."
     kind = x.device.type
@@ -183,8 +183,8 @@ class DenseHead(nn.Module):
 
     def forward(
         self,
-        feature:Tensor, # `(batch, channels, m, m, m)`
-        density:Tensor, # What the network was given, `(batch, 1, n, n, n)`; not needed here
+        feature:Tensor, # Features of the last level, `(batch, channels, m, m, m)`, m = n or n/2, unitless
+        density:Tensor, # Density over `scale`, `(batch, 1, n, n, n)`, of order one; not needed here
     )->DensePrediction:
         logits = self.logits(feature.float())
         return DensePrediction(depth_to_space(logits) if self.block == 8 else logits)
@@ -211,18 +211,18 @@ class FactorisedHead(nn.Module):
 
     def forward(
         self,
-        feature:Tensor, # Features of the last level, `(batch, channels, m, m, m)`, m = n or n/2
-        density:Tensor, # Density over `scale`, `(batch, 1, n, n, n)`
+        feature:Tensor, # Features of the last level, `(batch, channels, m, m, m)`, m = n or n/2, unitless
+        density:Tensor, # Density over `scale`, `(batch, 1, n, n, n)`, of order one
     )->"FactorisedPrediction":
         logits = self.occupancy(feature.float())
         return FactorisedPrediction((depth_to_space(logits) if self.block == 8 else logits)[:, 0], feature, density, self)
 
     def hidden(
         self,
-        feature:Tensor, # Features of the last level, `(batch, channels, m, m, m)`
-        density:Tensor, # Density over `scale`, `(batch, 1, n, n, n)`
+        feature:Tensor, # Features of the last level, `(batch, channels, m, m, m)`, unitless
+        density:Tensor, # Density over `scale`, `(batch, 1, n, n, n)`, of order one
         voxels:tuple,   # Indices of K voxels of the fine grid, as in `Prediction.species`
-    )->Tensor:          # `(K, hidden)`
+    )->Tensor:          # `(K, hidden)`, unitless
         "What the head knows of each of the voxels."
         b, i, j, k = voxels
         m, n, f = feature.shape[-1], density.shape[-1], 2 if self.block == 8 else 1
@@ -235,9 +235,9 @@ class FactorisedHead(nn.Module):
 
     def ask(
         self,
-        hidden:Tensor,   # From `hidden`, `(K, hidden)`
+        hidden:Tensor,   # From `hidden`, `(K, hidden)`, unitless
         layer:nn.Module, # The question: which element, or where
-    )->Tensor:           # `(K, classes - 1)` logits over elements, given that the voxels are occupied; or `(K, 3)`
+    )->Tensor:           # `(K, classes - 1)` logits over elements, given that the voxels are occupied; or `(K, 3)` offsets in voxels
         with full_precision(hidden): return layer(hidden)
 
 # %% ../nbs/04_unet.ipynb #7099b8d9
@@ -246,12 +246,12 @@ class FactorisedPrediction(Prediction):
     def __init__(
         self,
         occupancy:Tensor,    # Logits, `(batch, n, n, n)`
-        feature:Tensor,      # What the network computed, `(batch, channels, m, m, m)`
+        feature:Tensor,      # What the network computed, `(batch, channels, m, m, m)`, unitless
         density:Tensor,      # What it was given, `(batch, 1, n, n, n)`, of order one
         head:FactorisedHead, # Who to ask
     ): self.occupancy, self.feature, self.density, self.head = occupancy, feature, density, head
 
-    def hidden(self, voxels:tuple)->Tensor: # `(K, hidden)`, what the head knows of each of K voxels
+    def hidden(self, voxels:tuple)->Tensor: # What the head knows of each of K voxels, `(K, hidden)`, unitless
         return self.head.hidden(self.feature, self.density, voxels)
     def species(self, voxels:tuple)->Tensor: return self.head.ask(self.hidden(voxels), self.head.name[-1])
     def offset(self, voxels:tuple)->Tensor:
@@ -277,16 +277,16 @@ def sharpener(
     blur:float,   # Width of a Gaussian before, voxels
     sharp:float,  # Width after, voxels
     ridge:float,  # What the amplification is held back by, unitless
-)->Tensor:        # `(n, n)`, float64
+)->Tensor:        # Takes a line of voxels to a line of voxels, `(n, n)`, float64, unitless
     "The linear map of a line of voxels that turns wide Gaussians, wherever they sit, into narrow ones as well as it can."
     d = torch.arange(n, dtype=torch.float64)[:, None] - torch.arange(-3*blur, n - 1 + 3*blur + .1, .5, dtype=torch.float64)
     wide, narrow = (torch.exp(-(d/width)**2/2) for width in (blur, sharp))
     return narrow @ wide.T @ torch.linalg.inv(wide @ wide.T + ridge*torch.eye(n, dtype=torch.float64))
 
 def sharpened(
-    x:Tensor,     # Density over `scale`, `(batch, 1, n, n, n)`
+    x:Tensor,     # Density over `scale`, `(batch, 1, n, n, n)`, of order one
     blur:float,   # Width of an atom's Gaussian, voxels
-)->list[Tensor]:  # One for each of `SHARPER`, same shape, compressed by asinh
+)->list[Tensor]:  # One for each of `SHARPER`, same shape, compressed by asinh, of order one
     "The field with its atoms narrower."
     fields = []
     with torch.autocast(x.device.type, enabled=False):
@@ -307,7 +307,7 @@ def check_network(width:int, depth:int, stem:str, head:str):
 
 # %% ../nbs/04_unet.ipynb #55961330
 def check_field(
-    M:Tensor,    # What should be a density, `(batch, 1, n, n, n)`
+    M:Tensor,    # What should be a density, `(batch, 1, n, n, n)`, plotting units
     depth:int,   # Levels of the network
     stem:str,    # One of `STEMS`
 ):
@@ -355,8 +355,8 @@ class AttentionUNet(nn.Module):
 
     def features(
         self,
-        x:Tensor, # What the stem made of the density, `(batch, 8 or 1, m, m, m)`
-    )->Tensor:    # `(batch, width, m, m, m)`
+        x:Tensor, # What the stem made of the density, `(batch, 8 or 1, m, m, m)`, of order one
+    )->Tensor:    # Features of the last level, `(batch, width, m, m, m)`, unitless
         "Down the levels, keeping a skip at each, and up again."
         x, skips = self.enter(x).contiguous(memory_format=torch.channels_last_3d), [] # one channel alone has no layout to hand on
         for level, block in enumerate(self.blocks):
@@ -368,8 +368,8 @@ class AttentionUNet(nn.Module):
     def run(
         self,
         module:nn.Module, # A part of this network
-        *x:Tensor,        # Its inputs, `(batch, channels, n, n, n)`
-    )->Tensor:            # Its output, `(batch, channels, n, n, n)`
+        *x:Tensor,        # Its inputs, `(batch, channels, n, n, n)`, unitless
+    )->Tensor:            # Its output, `(batch, channels, n, n, n)`, unitless
         "Call `module`; if memory is short, keep only its input and call it again on the way back."
         if not (self.checkpoint and self.training and torch.is_grad_enabled()): return module(*x)
         return recompute(module, *x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(module)))
