@@ -9,11 +9,11 @@ __all__ = ['REASONS', 'UNREADABLE', 'PARTIAL', 'NO_ATOMS', 'BEYOND_94', 'TOO_CLO
            'join_columns', 'concat', 'plane_spacing', 'close_when_wrapped', 'close_anywhere', 'too_close',
            'atomic_number', 'read_structure', 'as_structure', 'parse_cif', 'check_nothing_lost', 'read_cif',
            'cif_blocks', 'scalars', 'read_json', 'opened', 'json_entries', 'csv_entries', 'cif_entries', 'cif_files',
-           'entries_of', 'short', 'read_chunk', 'Overdue', 'ring', 'start_worker', 'time_limit', 'start_pool', 'send',
-           'joined', 'carefully', 'in_parallel', 'save_packed', 'load_packed', 'Lines', 'track', 'say', 'unique',
-           'chunked', 'results_of', 'gather', 'prototype_entries', 'read_crystals', 'from_structures', 'prototypes',
-           'element_colors', 'group_of', 'reduced', 'compositions', 'max_side', 'min_side', 'atoms_extent', 'keep',
-           'hash_of', 'split']
+           'occurrences', 'entries_of', 'short', 'read_chunk', 'Overdue', 'ring', 'start_worker', 'time_limit',
+           'start_pool', 'stop_pool', 'send', 'joined', 'carefully', 'in_parallel', 'save_packed', 'load_packed',
+           'Lines', 'track', 'bar_for', 'say', 'unique', 'chunked', 'results_of', 'gather', 'prototype_entries',
+           'read_crystals', 'from_structures', 'prototypes', 'element_colors', 'group_of', 'reduced', 'compositions',
+           'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split']
 
 # %% ../nbs/00_crystals.ipynb #276746a1
 import csv
@@ -447,12 +447,20 @@ def cif_files(
     below = next((p for p in folder.rglob("*.cif")), None)
     raise SourceError(f"{folder}: no .cif file in this folder; " + (f"did you mean {below.parent}?" if below else "give a folder that holds CIF files"))
 
+# %% ../nbs/00_crystals.ipynb #670adee8
+def occurrences(
+    path:Path,   # A file of many crystals
+    mark:bytes,  # What each of them holds once
+)->int:          # How many there are, or nearly: it is for the progress bar
+    "Count the crystals of a file without reading them."
+    with opened(path) as f: return sum(line.count(mark) for line in f)
+
 # %% ../nbs/00_crystals.ipynb #98bcc31c
 Reader = Callable[[str, Any], tuple[Crystal, dict]]
 
 def entries_of(
     source,  # Path, list of paths, Structure or list of Structures
-)->tuple[Reader, Iterable[Entry], int|None]:  # How to read an entry, the entries, and how many if that is known
+)->tuple[Reader, Iterable[Entry], int|Callable[[], int]|None]:  # How to read an entry, the entries, and how many there are or what counts them
     "What there is to read."
     if source == "prototypes" or source == Path("prototypes") and not source.exists(): return read_structure, prototype_entries(), None
     if isinstance(source, IStructure): source = [source]
@@ -463,8 +471,8 @@ def entries_of(
     if path.is_dir(): return read_cif, cif_entries(files := cif_files(path)), len(files)
     if not path.exists(): raise SourceError(f"{source}: no such file or folder; check the path, or say prototypes for the crystals that pymatgen ships")
     if name.endswith(".cif"): return read_cif, cif_entries([path]), 1
-    if name.endswith(".jsonl"): return read_json, json_entries(path), None
-    if name.endswith(".csv"): return read_cif, csv_entries(path), None
+    if name.endswith(".jsonl"): return read_json, json_entries(path), partial(occurrences, path, b"\n")
+    if name.endswith(".csv"): return read_cif, csv_entries(path), partial(occurrences, path, b"_cell_length_a")
     raise SourceError(f"{source}: this kind of file is not known; give a folder of CIFs or a file ending in .cif, .jsonl, .csv (each may be gzip-compressed) or .npz")
 
 # %% ../nbs/00_crystals.ipynb #e346b975
@@ -529,6 +537,14 @@ def start_pool(
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     return ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
 
+def stop_pool(
+    pool:ProcessPoolExecutor,
+)->None:
+    "End its processes at once: nobody waits for what they still do."
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for p in processes: p.kill()
+
 def send(
     pool:ProcessPoolExecutor,
     work:Callable, chunk,  # What to do, and with what
@@ -582,7 +598,7 @@ def in_parallel(
                 pool = start_pool(workers)
                 waiting = deque((c, send(pool, work, c)) for c, _ in waiting)
             yield result
-    finally: pool.shutdown(wait=False, cancel_futures=True)
+    finally: stop_pool(pool)
 
 # %% ../nbs/00_crystals.ipynb #a5794c47
 PACKED_VERSION = 1
@@ -620,54 +636,83 @@ def load_packed(
     try: return Crystals(**arrays, properties=properties)
     except TypeError: raise SourceError(f"{path}: a packed set lacks or has unknown arrays ({', '.join(arrays)}); make it again with Crystals.save") from None
 
-# %% ../nbs/00_crystals.ipynb #5d8a26c9
+# %% ../nbs/00_crystals.ipynb #8de34ee1
 class Lines:
-    "Progress where there is no screen: a plain line now and then."
+    "Stands in for a bar where there is no screen: a plain line now and then."
     def __init__(
         self,
-        iterable:Iterable|None=None,  # As in `track`, and so are the next four
-        total:int|None=None, desc:str="", unit:str="", initial:int=0,
-        wait:float=10.,               # Seconds before the first line; each later one waits twice as long, up to 300 s
+        total:int|None=None, desc:str="", unit:str="", initial:int=0, # As `track` has them; `initial` is its `done`
+        wait:float=2.,            # Seconds before the first line; before each later one four times as long, up to 300 s
     ):
-        self.iterable, self.total, self.desc, self.unit, self.n, self.initial, self.wait = iterable, total, desc, unit, initial, initial, wait
+        self.total, self.desc, self.unit, self.n, self.initial, self.wait = total, desc, unit, initial, initial, wait
         self.start = self.last = time.monotonic()
-        self.more, self.shown = "", False
+        self.more, self.shown = "", None
+    def update(self, n:int=1)->None: self.n += n
+    def set_postfix_str(self, text:str, refresh:bool=False)->None: self.more = text
+    def refresh(self)->None:
+        if time.monotonic() - self.last < self.wait: return
+        self.last, self.wait = time.monotonic(), min(4*self.wait, 300.)
+        self.line()
     def line(self)->None:
-        now, done, clock = time.monotonic(), self.n - self.initial, tqdm.format_interval
-        left = f", about {clock((now - self.start)*(self.total - self.n)/done)} to go" if self.total and done and self.n < self.total else ""
-        self.last, self.wait, self.shown = now, min(2*self.wait, 300.), True
-        print(f"{self.desc}: {self.n:,}" + (f" of {self.total:,}" if self.total else "") + f" {self.unit}".rstrip() + f" after {clock(now - self.start)}{left}" + (f", {self.more}" if self.more else ""), file=sys.stderr, flush=True)
+        seconds, done, clock, counted = time.monotonic() - self.start, self.n - self.initial, tqdm.format_interval, self.n or self.total
+        count = [f"{self.n:,}" + (f" of {self.total:,}" if self.total else "") + f" {self.unit}".rstrip()] if counted else []
+        left = [f"about {clock(seconds*(self.total - self.n)/done)} to go"] if self.total and 0 < done and self.n < self.total else []
+        print(f"{self.desc}:", ", ".join([*count, f"{clock(seconds)} so far", *left, *filter(None, [self.more])]), file=sys.stderr, flush=True)
+        self.shown = self.n
+    def close(self)->None:
+        if self.shown not in (None, self.n): self.line()
+
+# %% ../nbs/00_crystals.ipynb #26ae7035
+class track:
+    "Shows how far a task has come that takes longer than a second: a bar on a terminal and in a notebook, plain lines in a file."
+    running:list = []
+    def __init__(
+        self,
+        iterable:Iterable|None=None,  # What is gone through; None: the caller counts, `with track(total=9) as bar: bar.update()`
+        total:int|None=None,          # How many there will be; None: as many as `iterable` says
+        desc:str="",                  # What is done: "Reading"
+        unit:str="",                  # To what: "crystals"; without it and without a total only the time is shown
+        show:bool=True,               # False shows nothing, and so does the environment variable TQDM_DISABLE
+        done:int=0,                   # How many were done before
+    ):
+        if total is None and hasattr(iterable, "__len__"): total = len(iterable)
+        self.iterable, self.how, self.n, self.bar = iterable, dict(total=total, desc=desc, unit=unit, initial=done), done, None
+        self.show = show and os.environ.get("TQDM_DISABLE", "0") in ("", "0")
+    def __enter__(self)->"track":
+        if self.show and not track.running:
+            track.running.append(self)
+            self.bar, self.over = bar_for(**self.how), threading.Event()
+            self.beat = threading.Thread(target=self.draw, daemon=True)
+            self.beat.start()
+        return self
+    def draw(self)->None:
+        while not self.over.wait(1.):
+            self.bar.refresh()
+            self.bar.delay = 0  # it has been seen, so it is to be cleared at the end
     def update(self, n:int=1)->None:
         self.n += n
-        if time.monotonic() - self.last >= self.wait: self.line()
-    def set_postfix_str(self, text:str, refresh:bool=False)->None: self.more = text
+        if self.bar is not None: self.bar.update(n)
+    def note(self, text:str)->None:
+        "A few words behind the numbers."
+        if self.bar is not None: self.bar.set_postfix_str(text, refresh=False)
     def close(self)->None:
-        if self.shown: self.line()
-        self.shown, self.wait = False, math.inf
+        if self.bar is None: return
+        self.over.set(); self.beat.join()
+        self.bar.close()
+        self.bar = track.running.remove(self)
+    def __exit__(self, *error)->None: self.close()
     def __iter__(self)->Iterator:
         with self:
             for x in self.iterable:
                 yield x
                 self.update()
-    def __enter__(self)->"Lines": return self
-    def __exit__(self, *error)->None: self.close()
 
-# %% ../nbs/00_crystals.ipynb #65326577
-def track(
-    iterable:Iterable|None=None,  # What is gone through; None: the caller counts, with `update`
-    total:int|None=None,          # How many there will be; None: as many as `iterable` says
-    desc:str="",                  # What is done
-    unit:str="",                  # To what: "crystals"
-    show:bool=True,               # False shows nothing, and so does the environment variable TQDM_DISABLE
-    done:int=0,                   # How many were done before
-):                                # To be iterated, or counted with `update(n)`; a context manager
-    "Show how far a task has come that takes longer than a second: a bar on a terminal and in a notebook, plain lines in a file."
-    if total is None and hasattr(iterable, "__len__"): total = len(iterable)
-    how = dict(total=total, desc=desc, initial=done)
-    if not show or os.environ.get("TQDM_DISABLE", "0") not in ("", "0"): return tqdm(iterable, **how, disable=True)
+def bar_for(total:int|None, desc:str, unit:str, initial:int):
+    "What this place can show."
     notebook = any("notebook" in c.__module__ for c in tqdm.__mro__)
-    if not (notebook or sys.stderr.isatty()): return Lines(iterable, unit=unit, **how)
-    return tqdm(iterable, unit=f" {unit}", delay=1., leave=False, dynamic_ncols=True, **how)
+    if not (notebook or sys.stderr.isatty()): return Lines(total, desc, unit, initial)
+    plain = {} if total or unit else dict(bar_format="{desc}: {elapsed}")
+    return tqdm(total=total, desc=desc, unit=f" {unit}", initial=initial, delay=1., leave=False, dynamic_ncols=True, file=None if notebook else sys.stderr, **plain)
 
 def say(
     text:str,
@@ -719,12 +764,15 @@ def gather(
     entries:Iterable[Entry],
     workers:int|None=None,  # Processes; None: one a core
     progress:bool=True,     # Show how far it is, see `track`
-    total:int|None=None,    # How many entries there are, for the bar
+    total:int|Callable[[], int]|None=None, # How many entries there are, or what counts them, for the bar
+    limit:int|None=None,    # Read only so many
 )->tuple[Crystals, pd.DataFrame]:
     "Read all entries into one set, and list those left out."
     parts, refused = [], []
+    if callable(total): total = total() if progress and limit is None else None
+    total = min((n for n in (total, limit) if n is not None), default=None)
     with track(total=total, desc="Reading", unit="crystals", show=progress) as bar:
-        for crystals, left_out in results_of(read, entries, workers):
+        for crystals, left_out in results_of(read, itertools.islice(entries, limit), workers):
             parts.append(crystals); refused += left_out
             bar.update(len(crystals) + len(left_out))
     crystals = concat(parts)
@@ -754,8 +802,7 @@ def read_crystals(
     if isinstance(source, Crystals): return source[:limit], pd.DataFrame(columns=["id", "reason"], dtype=str)
     try: read, entries, total = entries_of(source)
     except OSError as e: raise SourceError(f"{str(source)[:80]}: cannot be read ({e.strerror}); check the path and its permissions") from None
-    total = min((n for n in (total, limit) if n is not None), default=None)
-    return gather(read, itertools.islice(entries, limit), workers, progress, total)
+    return gather(read, entries, workers, progress, total, limit)
 
 # %% ../nbs/00_crystals.ipynb #3f82b046
 def from_structures(
