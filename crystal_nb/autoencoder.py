@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['LATTICE_SCALE', 'Decoded', 'cell_to_cube', 'shipped_models', 'find_model', 'as_crystals', 'place',
            'CrystalAutoencoder', 'encode_samples', 'lattices', 'read_off', 'unread', 'encode_some', 'encode',
-           'encode_density', 'decode_density', 'decode_twice', 'decode', 'Reconstruction', 'reconstruct']
+           'encode_density', 'decode_density', 'decode_twice', 'decode', 'Reconstruction', 'Placed', 'placed_batches',
+           'Returned', 'there_and_back', 'put_together', 'reconstruct']
 
 # %% ../nbs/09a_autoencoder.ipynb #f1b63dee
 from dataclasses import dataclass
@@ -18,8 +19,7 @@ import pandas as pd
 import torch
 from pymatgen.core import Lattice, Molecule, Structure
 from torch import Tensor, nn
-from tqdm.auto import tqdm
-from .crystals import Crystals, keep
+from .crystals import Crystals, keep, track
 from .samples import Samples, in_shortest_cells, inside, make_generator, tile, unit_cell_samples
 from .voxels import Grid
 from .vae import SpectralCode
@@ -281,17 +281,41 @@ class Reconstruction:
     network:Evaluation     # The same for the network alone, before the fit; the same object if there was no fit
     skipped:pd.DataFrame   # Crystals that could not go in: `id`, `reason`
 
-# %% ../nbs/09a_autoencoder.ipynb #cb576c85
-def _score(self, crystals:Crystals, cubes:list[Decoded], found:list[Decoded], seconds)->Evaluation:
-    "`evaluate` for lists of `Decoded`, with the fit's own verdict as a further column `converged`; where a lattice was decoded, the structures are matched."
-    single, structures = self.config.representation == "unit-cell", None
-    pairs = [[getattr(d, k) for d in atoms] for atoms in (cubes, found if single else cell_to_cube(found, self.config.box)) for k in ("Z", "xyz")]
-    formulas = [crystals.formula(i) for i in range(len(crystals))]
-    if carries_lattice(self.config) or any(d.lattice is not None for d in found): structures = compare_structures(crystals.ids, crystals.structures(), [d.structure() if len(d.Z) and d.lattice is not None else None for d in found])
-    e = evaluate(list(crystals.ids), formulas, *pairs, box=self.config.box, seconds=seconds, representation="unit-cell" if single else "repeating",
-                 structures=structures)
-    e.crystals["converged"], e.crystals["residual"] = [d.converged for d in found], [d.residual for d in found]
-    return e
+# %% ../nbs/09a_autoencoder.ipynb #a4f8245d
+class Placed(NamedTuple):
+    "Crystals in the box, ready to be encoded."
+    crystals:Crystals      # Those that fit
+    samples:Samples        # How they lie in the box
+    true:list[Decoded]     # Their atoms that are inside the box: one cell, with its lattice if the code carries that
+    skipped:pd.DataFrame   # The others: `id`, `reason`
+    batches:list[Tensor]   # Which crystals go together: indices, `(batch,)` each, fewest atoms first
+
+def placed_batches(self,
+    structures,         # `Crystals`, a pymatgen `Structure`, or a list of them
+    seed:int=0,         # Seed of the random rotations
+    filter:str="none",  # Which crystals may try, see `crystals.FILTERS`
+    batch:int=32,       # Crystals at a time
+)->Placed:              # In the box, and in batches
+    "Put crystals into the box and sort them into batches."
+    crystals, bad = as_crystals(structures)
+    crystals, samples, large = place(crystals, self.config, seed, filter)
+    keep = inside(samples.xyz, samples.Z, self.config.box)
+    lattices = samples.lattice.numpy() if carries_lattice(self.config) else [None]*len(keep)
+    true = [Decoded(q[k].numpy(), x[k].numpy(), True, A) for q, x, k, A in zip(samples.Z, samples.xyz, keep, lattices)]
+    order = np.argsort(crystals.counts, kind="stable")
+    batches = [torch.as_tensor(rows) for rows in np.array_split(order, range(batch, len(order), batch))]
+    return Placed(crystals, samples, true, pd.concat([bad, large], ignore_index=True), batches)
+
+# %% ../nbs/09a_autoencoder.ipynb #94159eae
+class Returned(NamedTuple):
+    "What came back of one batch."
+    rows:list[int]         # Indices of the crystals that have a code
+    network:list[Decoded]  # The atoms that the network alone finds
+    found:list[Decoded]    # The same after the fit
+    seconds:float          # Time for each crystal, s
+    field:list[float]      # What the lattice leaves of the field it was read off, in plotting units; nan where none was read
+    failed:dict[int,str]   # Index of a crystal without a code -> why
+    compared:tuple         # From `compare_structures`, for `found` and for `network`; None where no lattice was decoded
 
 def _noise(self, rows:Tensor, seed:int)->Tensor:
     "Noise of the codes of these crystals, the same whatever the batches: `(rows, latents)`; that of the lattice is a hundredth."
@@ -299,7 +323,76 @@ def _noise(self, rows:Tensor, seed:int)->Tensor:
     e[:, self.vae.latents:] /= 100
     return e
 
-# %% ../nbs/09a_autoencoder.ipynb #a1eefcff
+def _compare(crystals:Crystals, found:list[Decoded])->pd.DataFrame:
+    "`compare_structures` for a list of `Decoded`."
+    return compare_structures(crystals.ids, crystals.structures(), [d.structure() if len(d.Z) and d.lattice is not None else None for d in found])
+
+def there_and_back(self,
+    placed:Placed,        # From `placed_batches`
+    rows:Tensor,          # One of its batches: indices, `(batch,)`
+    seed:int=0,           # Seed of the noise
+    refine:bool=True,     # Fit the atoms to the code where it allows that
+    noise:float=0.,       # Standard deviation of the noise on each number, in units of its own
+    lattice:str="field",  # Folded cubes: "field" or "given", as in `reconstruct`
+)->Returned:              # What came back, with its structures compared
+    "One batch encoded and decoded."
+    t0, n = perf_counter(), len(rows)
+    part, read = self.read_off(Samples(*(t[rows] for t in placed.samples)), lattice)
+    ok = part.placed.numpy()
+    failed = {i: unread(f) for i, f, k in zip(rows.tolist(), read, ok) if not k}
+    field = [f.residual for f, k in zip(read, ok) if k] if read else [np.nan]*n
+    part, rows = Samples(*(t[part.placed] for t in part)), rows[part.placed]
+    if not len(rows): return Returned([], [], [], 0., [], failed, (None, None))
+    z = self.encode_samples(part)
+    if noise: z = z + noise*_noise(self, rows, seed).to(z)
+    network, found = decode_twice(self, z, refine, noise)
+    seconds, crystals = (perf_counter() - t0)/len(rows), placed.crystals[rows.numpy()]
+    fitted, carried = refine and self.can_refine, carries_lattice(self.config)
+    compared = tuple(_compare(crystals, atoms) if lattices else None for atoms, lattices in ((found, carried or fitted and self.config.representation == "repeating"), (network, carried and fitted)))
+    return Returned(rows.tolist(), network, found, seconds, field, failed, compared)
+
+CrystalAutoencoder.placed_batches = placed_batches
+CrystalAutoencoder.there_and_back = there_and_back
+
+# %% ../nbs/09a_autoencoder.ipynb #0dc01e68
+def _score(self, crystals:Crystals, cubes:list[Decoded], found:list[Decoded], seconds, structures:pd.DataFrame|None)->Evaluation:
+    "`evaluate` for lists of `Decoded`, with the fit's own verdict as a further column `converged`."
+    single = self.config.representation == "unit-cell"
+    pairs = [[getattr(d, k) for d in atoms] for atoms in (cubes, found if single else cell_to_cube(found, self.config.box)) for k in ("Z", "xyz")]
+    formulas = [crystals.formula(i) for i in range(len(crystals))]
+    e = evaluate(list(crystals.ids), formulas, *pairs, box=self.config.box, seconds=seconds, representation="unit-cell" if single else "repeating",
+                 structures=structures)
+    e.crystals["converged"], e.crystals["residual"] = [d.converged for d in found], [d.residual for d in found]
+    return e
+
+def put_together(self,
+    placed:Placed,         # From `placed_batches`
+    parts:list[Returned],  # From `there_and_back`: all batches, or those that were done
+    refine:bool=True,      # As it was there
+)->Reconstruction:         # The crystals of these batches, in the order in which they came
+    "Batches as one report."
+    crystals, failed = placed.crystals, {i: why for p in parts for i, why in p.failed.items()}
+    rows = np.array([i for p in parts for i in p.rows], int)
+    order = rows.argsort()
+    done = rows[order]
+    line_up = lambda values: [v for _, v in sorted(zip(rows, (v for p in parts for v in values(p))), key=lambda pair: pair[0])]
+    network, found, seconds, field = map(line_up, (lambda p: p.network, lambda p: p.found, lambda p: [p.seconds]*len(p.rows), lambda p: p.field))
+    lost = pd.DataFrame(dict(id=[crystals.ids[i] for i in sorted(failed)], reason=[failed[i] for i in sorted(failed)]), dtype=str)
+    true = [placed.true[i] for i in done]
+    cubes = true if self.config.representation == "unit-cell" else cell_to_cube(true, self.config.box)
+    def scored(k, atoms):
+        frames = [p.compared[k] for p in parts if p.rows]
+        if not carries_lattice(self.config) and all(d.lattice is None for d in atoms): structures = None
+        else: structures = pd.concat(frames).iloc[order].reset_index(drop=True) if frames else _compare(crystals[done], [])
+        return _score(self, crystals[done], cubes, atoms, np.array(seconds), structures)
+    evaluation = scored(0, found)
+    alone = scored(1, network) if refine and self.can_refine else evaluation
+    if np.isfinite(field).any(): evaluation.crystals["field_residual"] = field
+    return Reconstruction(list(crystals.ids[done]), true, found, evaluation, alone, pd.concat([placed.skipped, lost], ignore_index=True))
+
+CrystalAutoencoder.put_together = put_together
+
+# %% ../nbs/09a_autoencoder.ipynb #e7fb7d5e
 def reconstruct(self,
     structures,             # `Crystals`, a pymatgen `Structure`, or a list of them
     seed:int=0,             # Seed of the random rotations
@@ -311,35 +404,11 @@ def reconstruct(self,
     filter:str="none",      # Which crystals may try, see `crystals.FILTERS`; "max-side" is the paper's
 )->Reconstruction:          # What came back, compared with what went in
     "Encode and decode crystals, and compare atoms in with atoms out."
-    crystals, bad = as_crystals(structures)
-    crystals, samples, large = place(crystals, self.config, seed, filter)
-    keep = inside(samples.xyz, samples.Z, self.config.box)
-    lattices = samples.lattice.numpy() if carries_lattice(self.config) else [None]*len(keep)
-    true = [Decoded(q[k].numpy(), x[k].numpy(), True, A) for q, x, k, A in zip(samples.Z, samples.xyz, keep, lattices)]
-    order, network, found, seconds, failed, field = np.argsort(crystals.counts, kind="stable"), {}, {}, np.zeros(len(true)), {}, np.full(len(true), np.nan)
-    bar = tqdm(total=len(true), desc="reconstruct", unit="crystal", disable=not progress, leave=False)
-    for rows in map(torch.as_tensor, np.array_split(order, range(batch, len(order), batch))):
-        t0 = perf_counter()
-        part, read = self.read_off(Samples(*(t[rows] for t in samples)), lattice)
-        for i, f in zip(rows.tolist(), read): field[i] = f.residual
-        failed |= {i: unread(f) for i, f, ok in zip(rows.tolist(), read, part.placed) if not ok}
-        bar.update(len(rows))
-        part, rows = Samples(*(t[part.placed] for t in part)), rows[part.placed]
-        if not len(rows): continue
-        z = self.encode_samples(part)
-        if noise: z = z + noise*_noise(self, rows, seed).to(z)
-        start, end = decode_twice(self, z, refine, noise)
-        seconds[rows] = (perf_counter() - t0)/len(rows)
-        network |= zip(rows.tolist(), start)
-        found |= zip(rows.tolist(), end)
-    bar.close()
-    done = sorted(found)
-    bad = pd.concat([bad, large, pd.DataFrame(dict(id=[crystals.ids[i] for i in sorted(failed)], reason=[failed[i] for i in sorted(failed)]), dtype=str)], ignore_index=True)
-    crystals, true, network, found, seconds = crystals[np.array(done, int)], [true[i] for i in done], [network[i] for i in done], [found[i] for i in done], seconds[done]
-    cubes = true if self.config.representation == "unit-cell" else cell_to_cube(true, self.config.box)
-    evaluation = _score(self, crystals, cubes, found, seconds)
-    alone = _score(self, crystals, cubes, network, seconds) if refine and self.can_refine else evaluation
-    if np.isfinite(field).any(): evaluation.crystals["field_residual"] = field[done]
-    return Reconstruction(list(crystals.ids), true, found, evaluation, alone, bad)
+    placed, parts = self.placed_batches(structures, seed, filter, batch), []
+    with track(total=len(placed.true), desc="Reconstructing", unit="crystals", show=progress) as bar:
+        for rows in placed.batches:
+            parts.append(self.there_and_back(placed, rows, seed, refine, noise, lattice))
+            bar.update(len(rows))
+    return self.put_together(placed, parts, refine)
 
 CrystalAutoencoder.reconstruct = reconstruct
