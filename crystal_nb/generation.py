@@ -8,7 +8,8 @@ __all__ = ['CONDITIONS', 'MOST_ELEMENTS', 'GUIDANCE', 'DRAW_NOISE', 'MOST_REST',
            'flow_loss', 'standard_codes', 'prior_state', 'fit_prior', 'save_prior', 'load_prior', 'integrate',
            'to_noise', 'from_noise', 'reduced_formula', 'charge_neutral', 'neighbours', 'Generated', 'unexplained',
            'describe_draws', 'with_number', 'named', 'atomic_radii', 'overlaps', 'keep_apart', 'read_asked',
-           'generated', 'composition_counts', 'drawn_requests', 'sample', 'slerp', 'path', 'interpolate', 'novelty']
+           'generated', 'composition_counts', 'drawn_requests', 'drawn_codes', 'sample', 'slerp', 'path', 'path_codes',
+           'interpolate', 'novelty']
 
 # %% ../nbs/10_generation.ipynb #768fad63
 from dataclasses import dataclass, replace
@@ -29,12 +30,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
-from .crystals import Crystals, compositions, keep
+from .crystals import Crystals, compositions, keep, track
 from .crystals import reduced as reduced_name
 from .samples import SAMPLERS, Samples, central, make_generator, padded, reduced
 from .voxels import density
-from .training import Config, ModelError, atomic, make_folder, stream_seed
+from .training import Config, ModelError, Stop, atomic, make_folder, stream_seed
 from .segmentation import segment
 from .refinement import AtomCodes, Fit, explained, fit_atoms, pack
 from .refinement import place as one_more
@@ -187,21 +187,25 @@ def standard_codes(
     model:CrystalAutoencoder,
     crystals:Crystals,
     batch:int=256,            # Crystals at a time
+    progress:bool=False,      # Show a progress bar
 )->tuple[Tensor,Tensor,np.ndarray]: # Codes `(placed, latents)`; from `condition` `(placed, 97)`; which crystals were placed `(crystals,)`, bool
     "Codes of crystals in their standard orientation, and what one would have to ask for to get them."
     z, c, placed = [torch.zeros(0, model.config.latents)], [torch.zeros(0, CONDITIONS)], [np.zeros(0, bool)]
-    for i in range(0, len(crystals), batch):
-        s = standard_samples(crystals[i:i + batch], model.config)
-        s, ok = Samples(*(x[s.placed] for x in s)), s.placed.numpy()
-        z.append(model.encode_samples(s).cpu()); placed.append(ok)
-        c.append(condition(F.one_hot(s.Z, 95).sum(1)[:, 1:], (s.Z > 0).sum(1)))
+    with track(total=len(crystals), desc="Encoding", unit="crystals", show=progress) as bar:
+        for i in range(0, len(crystals), batch):
+            s = standard_samples(crystals[i:i + batch], model.config)
+            s, ok = Samples(*(x[s.placed] for x in s)), s.placed.numpy()
+            z.append(model.encode_samples(s).cpu()); placed.append(ok)
+            c.append(condition(F.one_hot(s.Z, 95).sum(1)[:, 1:], (s.Z > 0).sum(1)))
+            bar.update(len(ok))
     return torch.cat(z), torch.cat(c), np.concatenate(placed)
 
-# %% ../nbs/10_generation.ipynb #42073cb8
+# %% ../nbs/10_generation.ipynb #a150a704
 def prior_state(prior:FlowPrior, average:FlowPrior, optimizer, step:int)->dict: # Everything that training needs to go on
     "The state of a training run."
     return dict(prior=prior.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(), step=step)
 
+# %% ../nbs/10_generation.ipynb #42073cb8
 def fit_prior(
     model:CrystalAutoencoder,
     crystals:Crystals,          # Training crystals; those that the model's settings would leave out are left out here too
@@ -221,7 +225,7 @@ def fit_prior(
     out = make_folder(out)
     if not resume and (out/"prior.pt").exists(): raise ModelError(f"{out} already holds prior.pt; resume that run or choose another folder")
     if model.config.filter != "none": crystals = crystals[keep(crystals, model.config.filter, model.config.box)]
-    z, c, placed = standard_codes(model, crystals[crystals.counts <= most_atoms])
+    z, c, placed = standard_codes(model, crystals[crystals.counts <= most_atoms], progress=progress)
     if len(z) < 2: raise ModelError(f"{len(z)} of {len(crystals)} crystals fit the box; give more crystals")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "prior"))
@@ -235,23 +239,29 @@ def fit_prior(
         prior.load_state_dict(state["prior"]); average.load_state_dict(state["average"]); optimizer.load_state_dict(state["optimizer"])
         start, history = state["step"], pd.read_csv(out/"prior.csv").query("step <= @state['step']").to_dict("records")
     x, total = (z - prior.mean)/prior.std, 0.
-    for step in tqdm(range(start, stop or steps), initial=start, total=steps, desc="prior", disable=not progress):
-        g = make_generator(stream_seed(seed, "prior step", step))
-        i = torch.randint(len(x), (batch,), generator=g)
-        for group in optimizer.param_groups: group["lr"] = lr*min(1, (step + 1)/200)*(.5*(1 + math.cos(math.pi*step/steps)) + .003)
-        with torch.autocast("cpu", torch.bfloat16): loss = flow_loss(prior, x[i], hidden(c[i], g), g)
-        loss.backward()
-        nn.utils.clip_grad_norm_(prior.parameters(), 1.)
-        optimizer.step(); optimizer.zero_grad()
-        total += loss.item()
-        with torch.no_grad():
-            for a, b in zip(average.parameters(), prior.parameters()): a.lerp_(b, 1 - min(.999, (1 + step)/(10 + step)))
-        if (step + 1) % 200 == 0 or step + 1 == (stop or steps): history, total = history + [dict(step=step + 1, loss=total/((step % 200) + 1))], 0.
-        if step + 1 == (stop or steps) or time.monotonic() - said > 60*minutes:
-            with atomic(out/"prior.pt") as part: torch.save(prior_state(prior, average, optimizer, step + 1), part)
-            pd.DataFrame(history, columns=["step", "loss"]).to_csv(out/"prior.csv", index=False)
-            save_prior(average, out, f"{len(z):,} crystals, {step + 1:,} steps of {batch}")
-            said = time.monotonic()
+    end, since = stop or steps, start
+    with Stop(None) as leave, track(total=steps, desc="Learning the prior", unit="steps", show=progress, done=start) as bar:
+        for step in range(start, end):
+            g = make_generator(stream_seed(seed, "prior step", step))
+            i = torch.randint(len(x), (batch,), generator=g)
+            for group in optimizer.param_groups: group["lr"] = lr*min(1, (step + 1)/200)*(.5*(1 + math.cos(math.pi*step/steps)) + .003)
+            with torch.autocast("cpu", torch.bfloat16): loss = flow_loss(prior, x[i], hidden(c[i], g), g)
+            loss.backward()
+            nn.utils.clip_grad_norm_(prior.parameters(), 1.)
+            optimizer.step(); optimizer.zero_grad()
+            total += loss.item()
+            with torch.no_grad():
+                for a, b in zip(average.parameters(), prior.parameters()): a.lerp_(b, 1 - min(.999, (1 + step)/(10 + step)))
+            bar.update()
+            last = step + 1 == end or leave()
+            if (step + 1) % 200 == 0 or last: history, since, total = history + [dict(step=step + 1, loss=total/(step + 1 - since))], step + 1, 0.
+            if last or time.monotonic() - said > 60*minutes:
+                with atomic(out/"prior.pt") as part: torch.save(prior_state(prior, average, optimizer, step + 1), part)
+                with atomic(out/"prior.csv") as part: pd.DataFrame(history, columns=["step", "loss"]).to_csv(part, index=False)
+                save_prior(average, out, f"{len(z):,} crystals, {step + 1:,} steps of {batch}")
+                said = time.monotonic()
+            if last: break
+    leave.pass_on()
     return average, pd.DataFrame(history, columns=["step", "loss"])
 
 # %% ../nbs/10_generation.ipynb #a99860c8
@@ -492,20 +502,24 @@ def read_asked(
     good = (codes(Z, x) - target).norm(dim=1) <= explained(codes, Z)
     return [Decoded(a[a > 0].long().numpy(), y[a > 0].float().numpy(), bool(g), A) for a, y, g, A in zip(Z, x, good, lattices)]
 
-# %% ../nbs/10_generation.ipynb #4f43d8b5
+# %% ../nbs/10_generation.ipynb #d235410e
 def generated(
     model:CrystalAutoencoder,
     z:Tensor,                 # Codes, `(draws, latents)`, unitless
     noise:float=DRAW_NOISE,   # Expected distance of the codes from those of sets of atoms, in units of each number's own; for the fit
     batch:int=32,             # Codes at a time
-    asked:Tensor|None=None,   # What was asked for, from `condition`, `(draws, 97)`: where a number of atoms is given and the code allows a fit, used in reading, see `read_asked`
+    asked:Tensor|None=None,   # What was asked for, from `condition`, `(draws, 97)`, unitless: where a number of atoms is given and the code allows a fit, used in reading, see `read_asked`
+    progress:bool=False,      # Show a progress bar
 )->Generated:
     "Read every code: decode, segment, fit, describe."
     told = asked is not None and model.can_refine and bool((asked[:, 96] > 0).all())
-    parts = [model.decode_twice(part, refine=not told, noise=noise) for part in z.split(batch)]
-    network, atoms = ([d for p in parts for d in p[k]] for k in (0, 1))
-    if told: atoms = [d for part, a in zip(z.split(batch), asked.split(batch)) for d in read_asked(model, part, a, noise)]
-    tables = [describe_draws(model, part, atoms[i*batch:(i + 1)*batch]) for i, part in enumerate(z.split(batch))]
+    network, atoms, tables = [], [], []
+    with track(total=len(z), desc="Reading codes", unit="codes", show=progress) as bar:
+        for i, part in enumerate(z.split(batch)):
+            start, end = model.decode_twice(part, refine=not told, noise=noise)
+            if told: end = read_asked(model, part, asked[i*batch:(i + 1)*batch], noise)
+            network += start; atoms += end; tables.append(describe_draws(model, part, end))
+            bar.update(len(part))
     return Generated(z, network, atoms, pd.concat(tables, ignore_index=True).assign(draw=range(len(z))))
 
 # %% ../nbs/10_generation.ipynb #e9a99947
@@ -543,7 +557,28 @@ def drawn_requests(
     if not len(table): raise ValueError("this prior knows no compositions to draw from; ask for a formula")
     return from_requests(table[torch.randint(len(table), (n,), generator=generator)])
 
-# %% ../nbs/10_generation.ipynb #f6264565
+# %% ../nbs/10_generation.ipynb #2d88439a
+def drawn_codes(
+    model:CrystalAutoencoder,
+    n:int=16,
+    prior:FlowPrior|None=None,            # This and what follows: as in `sample`
+    formula:str|None=None, atoms:int|None=None,
+    elements:list[str]|None=None, free:bool=False,
+    generator:torch.Generator|int=0,
+    guidance:float=GUIDANCE,
+)->tuple[Tensor,Tensor|None]:             # Codes, `(n, latents)`, unitless; what was asked for, from `condition`, `(n, 97)`, unitless; None if nothing was
+    "Draw codes, for `generated` to read."
+    if n < 1: raise ValueError(f"{n} draws cannot be made; ask for at least one")
+    if prior is None and (formula or elements): raise ValueError("N(0, 1) cannot be asked for anything; use the learned prior")
+    if atoms is not None and (atoms < 1 or not formula): raise ValueError(f"{atoms} atoms of what? Give a formula and at least one atom")
+    generator = make_generator(generator)
+    x = torch.randn(n, model.config.latents, generator=generator)
+    if prior is None: return x, None
+    if free: return from_noise(prior, x), None
+    counts = torch.as_tensor(composition_counts(formula, atoms)).expand(n, 94) if formula else drawn_requests(prior, n, elements, generator)
+    c = condition(counts, counts.sum(1))
+    return from_noise(prior, x, c, guidance), c
+
 def sample(
     model:CrystalAutoencoder,
     n:int=16,
@@ -555,18 +590,11 @@ def sample(
     generator:torch.Generator|int=0,      # Source of randomness, or a seed
     guidance:float=GUIDANCE,              # Above 1: more of what was asked for, less variety
     noise:float=DRAW_NOISE,               # For the fit, see `generated`
+    progress:bool=False,                  # Show a progress bar
 )->Generated:
     "Draw crystals."
-    if n < 1: raise ValueError(f"{n} draws cannot be made; ask for at least one")
-    if prior is None and (formula or elements): raise ValueError("N(0, 1) cannot be asked for anything; use the learned prior")
-    if atoms is not None and (atoms < 1 or not formula): raise ValueError(f"{atoms} atoms of what? Give a formula and at least one atom")
-    generator = make_generator(generator)
-    x = torch.randn(n, model.config.latents, generator=generator)
-    if prior is None: return generated(model, x, noise)
-    if free: return generated(model, from_noise(prior, x), noise)
-    counts = torch.as_tensor(composition_counts(formula, atoms)).expand(n, 94) if formula else drawn_requests(prior, n, elements, generator)
-    c = condition(counts, counts.sum(1))
-    return generated(model, from_noise(prior, x, c, guidance), noise, asked=c)
+    z, asked = drawn_codes(model, n, prior, formula, atoms, elements, free, generator, guidance)
+    return generated(model, z, noise, asked=asked, progress=progress)
 
 # %% ../nbs/10_generation.ipynb #c15f644a
 PATHS = ("linear", "spherical", "flow")
@@ -598,6 +626,20 @@ def path(
     return torch.cat([a[None], z[1:-1], b[None]])
 
 # %% ../nbs/10_generation.ipynb #8007393a
+def path_codes(
+    model:CrystalAutoencoder,
+    a, b,                         # Crystals: a pymatgen `Structure` each
+    steps:int=9,                  # Points, the ends included
+    kind:str="linear",            # "linear", "spherical" or "flow"
+    prior:FlowPrior|None=None,    # Needed by "flow"
+)->Tensor:                        # Codes, `(steps, latents)`, unitless
+    "The codes from one crystal to another, both upright."
+    crystals, bad = as_crystals([a, b])
+    z, _, placed = standard_codes(model, crystals)
+    for r in bad.itertuples(): raise ValueError(f"{r.id}: {r.reason}")
+    for i in np.flatnonzero(~placed): raise ValueError(f"crystal {i + 1} of 2 ({crystals.formula(int(i))}) does not fit the {model.config.box:g} Å box; choose a smaller cell")
+    return path(*z, steps, kind, prior)
+
 def interpolate(
     model:CrystalAutoencoder,
     a, b,                         # Crystals: a pymatgen `Structure` each
@@ -605,14 +647,11 @@ def interpolate(
     kind:str="linear",            # "linear", "spherical" or "flow"
     prior:FlowPrior|None=None,    # Needed by "flow"
     noise:float=DRAW_NOISE,       # For the fit, see `generated`
+    progress:bool=False,          # Show a progress bar
 )->Generated:                     # One entry for each point
     "From one crystal to another, both upright."
-    crystals, bad = as_crystals([a, b])
-    z, _, placed = standard_codes(model, crystals)
-    for r in bad.itertuples(): raise ValueError(f"{r.id}: {r.reason}")
-    for i in np.flatnonzero(~placed): raise ValueError(f"crystal {i + 1} of 2 ({crystals.formula(int(i))}) does not fit the {model.config.box:g} Å box; choose a smaller cell")
-    z = path(*z, steps, kind, prior)
-    ends, way = generated(model, z[[0, -1]], min(noise, .01)), generated(model, z[1:-1], noise) if steps > 2 else None
+    z = path_codes(model, a, b, steps, kind, prior)
+    ends, way = generated(model, z[[0, -1]], min(noise, .01)), generated(model, z[1:-1], noise, progress=progress) if steps > 2 else None
     if way is None: return ends
     around = lambda a, b: [a[0], *b, a[1]]
     table = pd.concat([ends.table[:1], way.table, ends.table[1:]], ignore_index=True).assign(draw=range(steps))
