@@ -52,7 +52,7 @@ from scipy.spatial import cKDTree
 from tqdm.auto import tqdm
 
 # %% ../nbs/00_crystals.ipynb #4fa217a4
-os.environ.setdefault("SPGLIB_WARNING", "OFF")  # where spglib finds no symmetry, its callers here say so; it need not print that as well
+os.environ.setdefault("SPGLIB_WARNING", "OFF");  # where spglib finds no symmetry, its callers here say so; it need not print that as well
 
 # %% ../nbs/00_crystals.ipynb #a5d37b06
 class Crystal(NamedTuple):
