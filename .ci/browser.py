@@ -18,7 +18,7 @@ from gates import ROOT, notebooks
 
 USUAL = "tutorials/quickstart", "13_explorer", "12a_survival", "00_crystals", "02_voxels", "07_refinement", "tutorials/exact_round_trip"  # what people open first
 RUN = 420  # seconds that a notebook may take
-DARK = "JupyterLab Dark"
+LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 HOW = "install it (Debian: apt-get install chromium; macOS: any Google Chrome; elsewhere: python -m playwright install chromium), or name one with CHROMIUM=/path/to/it"
 FLAGS = """--disable-quic --no-first-run --no-proxy-server --disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage
     --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist""".split()
@@ -102,16 +102,21 @@ class Window:
 
 # --- JupyterLab
 
-STATE = """() => { const w = jupyterapp.shell.currentWidget, k = w?.sessionContext?.session?.kernel
-    return k ? {kernel: k.status, busy: w.content.widgets.filter(c => c.model.type == 'code' && c.model.executionState && c.model.executionState != 'idle').length} : {kernel: 'none', busy: 0} }"""
-MODEL = "() => jupyterapp.shell.currentWidget.context.model.toJSON()"
-SHOW = """async i => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = i; await n.scrollToItem(i, 'start'); }"""
+OPEN = """async ([path, theme]) => {
+    const app = jupyterapp; await app.restored; await app.commands.execute('apputils:change-theme', {theme})
+    const w = globalThis.book = await app.commands.execute('docmanager:open', {path}); await w.context.ready; await w.revealed
+    for (const o of [...app.shell.widgets('main')]) if (o !== w) o.dispose()
+    for (let i = 0; i < 100 && app.shell.currentWidget !== w; i++) { app.shell.activateById(w.id); await new Promise(r => setTimeout(r, 100)) } }"""
+STATE = """() => { const k = book.sessionContext?.session?.kernel
+    return k ? {kernel: k.status, busy: book.content.widgets.filter(c => c.model.type == 'code' && c.model.executionState && c.model.executionState != 'idle').length} : {kernel: 'none', busy: 0} }"""
+MODEL = "() => book.context.model.toJSON()"
+SHOW = "async i => { book.content.activeCellIndex = i; await book.content.scrollToItem(i, 'start') }"
 
 
 class Lab:
     "JupyterLab on a copy of the notebooks, with a configuration of its own; one server for all tests."
     def __init__(self, browser, tmp):
-        self.browser, self.tmp, self.trap, self.token = browser, tmp, Trap(), secrets.token_hex(16)
+        self.browser, self.tmp, self.trap, self.token, self.shown = browser, tmp, Trap(), secrets.token_hex(16), None
         self.root = tmp/"work"
         shutil.copytree(ROOT/"nbs", self.root/"nbs", ignore=shutil.ignore_patterns(".ipynb_checkpoints", "_proc", "_quarto.yml", "__pycache__"))
         for f in ("settings.ini", "pyproject.toml", "README.md"): shutil.copy(ROOT/f, self.root/f)
@@ -136,8 +141,6 @@ class Lab:
         with urlopen(Request(f"http://127.0.0.1:{self.port}/api/{path}", headers=dict(Authorization=f"token {self.token}"), method=method), timeout=30) as r:
             text = r.read(); return json.loads(text) if text else None
 
-    def theme(self, name): (self.settings/"themes.jupyterlab-settings").write_text(json.dumps(dict(theme=name)))
-
     def write(self, path, *cells):
         "A notebook of these cells, made for a test."
         import nbformat
@@ -145,16 +148,26 @@ class Lab:
         (self.root/path).parent.mkdir(parents=True, exist_ok=True); nbformat.write(nb, self.root/path)
         return path
 
+    def window(self):
+        "JupyterLab in the browser; the same window serves until something goes wrong in it, for it takes long to load."
+        if not self.shown:
+            self.shown = Window(self.browser)
+            self.shown.page.goto(f"http://127.0.0.1:{self.port}/lab?token={self.token}&reset", timeout=90_000)
+            self.shown.page.wait_for_selector(".jp-Launcher", timeout=90_000)
+        return self.shown
+
     @contextmanager
-    def open(self, path, theme="JupyterLab Light", **size):
-        "A notebook, open in a window; its kernel ends with it."
-        self.theme(theme)
-        asked, book = len(self.trap.asked), Notebook(self, path, **size)
+    def open(self, path, theme=LIGHT):
+        "A notebook, open in JupyterLab; its kernel ends with it."
+        window = self.window(); done, asked = False, len(self.trap.asked)
+        window.wrong.clear()
         try:
-            yield book
-            book.wrong += [f"the kernel asks for {a}" for a in self.trap.asked[asked:]]
+            yield (book := Notebook(window, path, theme))
+            window.page.wait_for_timeout(100); done = True
+            book.wrong += window.wrong + [f"the kernel asks for {a}" for a in self.trap.asked[asked:]]
+            window.page.evaluate("() => book.dispose()")
         finally:
-            book.close()
+            if not done: window.close(); self.shown = None
             for s in self.api("sessions"): self.api(f"sessions/{s['id']}", "DELETE")
 
     def close(self):
@@ -164,13 +177,13 @@ class Lab:
         self.log.close()
 
 
-class Notebook(Window):
+class Notebook:
     "A notebook open in JupyterLab."
-    def __init__(self, lab, path, **size):
-        super().__init__(lab.browser, **size); self.lab, self.path = lab, path
-        self.page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{path}?token={lab.token}&reset", timeout=60_000)
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        self.page.wait_for_function("() => !document.querySelector('#jupyterlab-splash') && globalThis.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'", timeout=60_000)
+    def __init__(self, window, path, theme):
+        self.page, self.path, self.wrong = window.page, path, []
+        self.page.evaluate(OPEN, [path, theme])
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
+        self.page.wait_for_function("() => book.sessionContext?.session?.kernel?.status == 'idle'", timeout=60_000)
         self.wrong += [f"a dialog: {d.inner_text()[:200]}" for d in self.page.query_selector_all(".jp-Dialog")]
 
     def menu(self, name, item):
@@ -244,7 +257,7 @@ def opened(path):
         with lab.open(f"nbs/{path}.ipynb") as nb:
             wrong = nb.run() + nb.blank()
             note(f"{sum(bool(c.get('execution_count')) for c in nb.cells())} cells")
-        return wrong + nb.wrong
+        return nb.wrong + wrong
     return run
 
 
