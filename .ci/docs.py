@@ -52,7 +52,7 @@ def fresh(copy, name):
 
 def release_notes(copy):
     "CHANGELOG.md as a page."
-    notes = re.sub(r"<!--.*?-->\s*|^# .*\n+", "", (copy/"CHANGELOG.md").read_text(encoding="utf-8"), flags=re.M | re.S)
+    notes = re.sub(r"<!--[^>]*-->\s*|^# .*\n+", "", (copy/"CHANGELOG.md").read_text(encoding="utf-8"), flags=re.M)
     page = copy/"nbs"/"changes.md"; page.unlink(missing_ok=True)
     page.write_text(f"---\ntitle: Release notes\ndescription: What is new in each version, the newest first\n---\n\n{notes}", encoding="utf-8")
 
@@ -167,7 +167,7 @@ def offline(site):
     shutil.copytree(ROOT/"nbs"/"assets"/"katex", libs/"katex"); shutil.copy(ROOT/"nbs"/"assets"/"site.js", libs)
     shutil.rmtree(site/"assets", ignore_errors=True)
     for p in libs.rglob("*.css"):
-        css = p.read_text(encoding="utf-8"); near = re.sub(r"@import\s*(?:url\()?[\"']?https?://[^;]*;", "", css)
+        css = p.read_text(encoding="utf-8"); near = re.sub(r"@import\s+(?:url\(\s*[\"']?https?:[^)]*\)|[\"']https?:[^\"']*[\"'])[^;]*;", "", css)
         if near != css: p.write_text(near, encoding="utf-8")
     (libs/"search.js").write_text(f"window.searchIndex = {(site/'search.json').read_text(encoding='utf-8')};\n", encoding="utf-8")
     for p in site.rglob("*.html"):
