@@ -28,7 +28,6 @@ import math
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 import numpy as np
@@ -40,9 +39,8 @@ from accelerate.state import AcceleratorState
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 from . import __version__
-from .crystals import Crystals, group_of, keep, prototypes, split
+from .crystals import Crystals, group_of, keep, prototypes, say, split, track
 from .samples import SAMPLERS, Samples, fits, make_generator
 from .voxels import Grid, density, nearest_atom, offsets, paint
 from .vae import ConvVAE, DeepSpectralCode, ResidualVAE, SpectralCode, kl_divergence
@@ -619,22 +617,27 @@ def load_checkpoint(
 
 # %% ../nbs/05_training.ipynb #19316efe
 def usable(
-    crystals:Crystals, config:Config
-)->np.ndarray:  # `(crystals,)`, bool
+    crystals:Crystals, config:Config,
+    progress:bool=False,  # Show how far it is
+)->np.ndarray:            # `(crystals,)`, bool
     "Which crystals pass the filter and found a place in the box."
     mask = np.ones(len(crystals), bool) if config.filter == "none" else keep(crystals, config.filter, config.box)
     if config.representation == "repeating": return mask  # always placed
-    for some in np.array_split(mask.nonzero()[0], range(1024, mask.sum(), 1024)): mask[some] = place(crystals, some, config, 0).placed.numpy()
+    with track(total=int(mask.sum()), desc="Placing", unit="crystals", show=progress) as bar:
+        for some in np.array_split(mask.nonzero()[0], range(1024, mask.sum(), 1024)):
+            mask[some] = place(crystals, some, config, 0).placed.numpy()
+            bar.update(len(some))
     return mask
 
 def prepare_data(
     crystals:Crystals,
     val:Crystals|None,   # None = split off by composition
     config:Config,
-    say=lambda text: None,
+    say=lambda text: None, # Told how many are left out, and why
+    progress:bool=False,   # Show how far it is
 )->tuple[Crystals,Crystals]: # To train on, held out
     "Drop what cannot be used, report how many, and hold out a share of the compositions if no validation set is given."
-    good = usable(crystals, config)
+    good = usable(crystals, config, progress)
     given, crystals = len(crystals), crystals[good]
     known = np.isin(crystals.compositions(), prototypes().compositions()) & config.exclude_prototypes
     if known.all() and len(known):
@@ -645,7 +648,7 @@ def prepare_data(
     if val is None:
         masks = split(crystals, dict(train=1 - config.val_fraction, val=config.val_fraction), config.seed)
         crystals, val = crystals[masks["train"]], crystals[masks["val"]]
-    else: val = val[usable(val, config)]
+    else: val = val[usable(val, config, progress)]
     say(f"{len(crystals):,} crystals to train on, {len(val):,} held out; {lost}")
     if not len(crystals) or not len(val):
         raise ValueError(f"of {given:,} crystals {len(crystals):,} are left to train on and {len(val):,} to hold out ({lost}); give more crystals, another filter or a larger val_fraction")
@@ -654,14 +657,18 @@ def prepare_data(
 # %% ../nbs/05_training.ipynb #25a42300
 def fit_code(
     crystals:Crystals, config:Config,
-    chunk:int=250,    # Samples drawn at once
+    chunk:int=250,        # Samples drawn at once
+    progress:bool=False,  # Show how far it is
 )->SpectralCode:
     "The spectral code of samples of the training crystals."
-    def samples():
-        for k, start in enumerate(range(0, config.fit_samples, chunk)):
-            some = torch.randint(len(crystals), (min(chunk, config.fit_samples - start),), generator=make_generator(stream_seed(config.seed, "fit", k)))
-            yield density(*draw(crystals, some, config, stream_seed(config.seed, "fit samples", k)), make_grid(config), config.sigma)
-    return SpectralCode.fit(samples(), density_latents(config), config.noise, make_grid(config), config.sigma, symmetric=config.rotate)
+    with track(total=config.fit_samples, desc="Fitting the code", unit="samples", show=progress) as bar:
+        def samples():
+            for k, start in enumerate(range(0, config.fit_samples, chunk)):
+                some = torch.randint(len(crystals), (min(chunk, config.fit_samples - start),), generator=make_generator(stream_seed(config.seed, "fit", k)))
+                yield density(*draw(crystals, some, config, stream_seed(config.seed, "fit samples", k)), make_grid(config), config.sigma)
+                bar.update(len(some))
+            bar.note("finding the components")
+        return SpectralCode.fit(samples(), density_latents(config), config.noise, make_grid(config), config.sigma, symmetric=config.rotate)
 
 # %% ../nbs/05_training.ipynb #b8238f04
 class TrainingError(ModelError): "Training cannot go on; one line with the remedy."
@@ -726,33 +733,30 @@ def evaluate_run(
     return row
 
 class Reporter:
-    "A bar on a terminal, a plain line now and then elsewhere, nothing when not wanted; and the speed."
-    def __init__(self, show:bool):
-        self.show, self.bar, self.every = show, None, 60  # seconds between plain lines
+    "How far a run is, and every row of its history, on stderr; and its speed."
+    def __init__(self, show:bool): self.show, self.bar = show, None
     def say(self, text:str):
-        if self.show: tqdm.write(text, file=sys.stderr)
-    def start(self, run:Run):
-        self.begun = self.said = self.mark = time.monotonic()
+        if self.show: say(text)
+    def start(self, run:Run)->track:
+        self.begun = self.mark = time.monotonic()
         self.before, self.since = run.seconds, run.step
-        self.bar = tqdm(total=run.config.steps, initial=run.step, unit="step", file=sys.stderr, disable=not (self.show and sys.stderr.isatty()), dynamic_ncols=True)
+        self.bar = track(total=run.config.steps, desc="Training", unit="steps", show=self.show, done=run.step)
+        return self.bar
     def speed(self, run:Run)->float: return (run.step - self.since)*run.config.batch / max(time.monotonic() - self.mark, 1e-9)  # crystals a second
     def tick(self, run:Run):
         run.seconds = self.before + time.monotonic() - self.begun
         self.bar.update()
-        if self.bar.disable and time.monotonic() - self.said > self.every: self.line(run, "")
-        elif not self.bar.disable: self.bar.set_postfix_str(f"{self.speed(run):.0f} crystals/s", refresh=False)
-    def line(self, run:Run, text:str):
-        self.said = time.monotonic()
-        self.say(f"step {run.step:,}/{run.config.steps:,}, {self.speed(run):.0f} crystals/s{text}")
+        self.bar.note(f"{self.speed(run):.0f} crystals/s")
     def row(self, run:Run, row:dict):
-        self.line(run, f", loss {row['loss']:.4f}, held out {row['val_loss']:.4f}: recall {row['recall']:.3f}, precision {row['precision']:.3f}, species {row['species_accuracy']:.3f}")
+        self.say(f"step {run.step:,}/{run.config.steps:,}, {self.speed(run):.0f} crystals/s, loss {row['loss']:.4f}, held out {row['val_loss']:.4f}: "
+                 f"recall {row['recall']:.3f}, precision {row['precision']:.3f}, species {row['species_accuracy']:.3f}")
         self.mark, self.since = time.monotonic(), run.step  # the evaluation itself is not counted
 
 # %% ../nbs/05_training.ipynb #f9141307
 class Stop:
     "Collects reasons to leave the loop: SIGINT, SIGTERM, the time. A second signal is not held back."
-    def __init__(self, minutes:float|None):
-        self.until, self.signal, self.old = time.monotonic() + 60*(math.inf if minutes is None else minutes), None, {}
+    def __init__(self, minutes:float|None, say=lambda text: None):
+        self.until, self.signal, self.old, self.say = time.monotonic() + 60*(math.inf if minutes is None else minutes), None, {}, say
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():  # only there may signals be handled
             for s in (signal.SIGINT, signal.SIGTERM): self.old[s] = signal.signal(s, self.note)
@@ -763,10 +767,13 @@ class Stop:
     def note(self, number, frame):
         self.signal = number
         self.__exit__()
+        try: self.say("stopping after this step; once more stops at once")
+        except RuntimeError: pass  # it came while something else was being printed
     def __call__(self)->bool: return self.signal is not None or time.monotonic() > self.until
-    def pass_on(self):
+    def pass_on(self, words:str):
         "What the signal would have done had it not been held back."
-        if self.signal == signal.SIGINT: raise KeyboardInterrupt
+        if self.signal == signal.SIGINT: raise KeyboardInterrupt(words)
+        self.say(words)
         if self.signal: raise SystemExit(128 + self.signal)
 
 # %% ../nbs/05_training.ipynb #b00614f5
@@ -787,7 +794,7 @@ def take_over(
 
 def begin(
     train:Crystals, val:Crystals, config:Config, out:Path,
-    resume:bool, accelerator:Accelerator, say,
+    resume:bool, accelerator:Accelerator, report:Reporter,
     start:Path|None=None, # Model folder whose weights to start from: the U-Net's, and the VAE's if it is trained and of the same kind
 )->Run:
     "A new run, its spectral code fitted and its first checkpoint written; or the one in `out`, as far as it had come."
@@ -796,12 +803,12 @@ def begin(
     (vae, unet), started = build(config), False
     if start and not resume:
         trained = load_model(start)
-        if left := take_over(unet, trained[1], "U-Net", ("head.name", "head.logits") if config.classes != trained[2].classes else ()): say(f"new, because the model to start from has none such: {', '.join(left)}")
+        if left := take_over(unet, trained[1], "U-Net", ("head.name", "head.logits") if config.classes != trained[2].classes else ()): report.say(f"new, because the model to start from has none such: {', '.join(left)}")
         started = config.vae in ("conv", "residual") and trained[2].vae == config.vae
         if started: take_over(vae, trained[0], "VAE")
     if config.vae != "conv" and not resume and not started:
-        say(f"fitting {density_latents(config)} components to {config.fit_samples:,} samples")
-        code = fit_code(train, config)
+        report.say(f"fitting {density_latents(config)} components to {config.fit_samples:,} samples")
+        code = fit_code(train, config, progress=report.show)
         if config.vae == "residual": vae.start_from(code, config.beta)
         else: vae.load_state_dict(code.state_dict(), strict=False)  # the rest, if any, is trained
     run = Run(vae, unet, config, data, accelerator.device)
@@ -837,6 +844,7 @@ def record(run:Run, out:Path, writer, crystals:int):
     row = run.history[-1]
     with atomic(out/"history.csv") as part: pd.DataFrame(run.history).to_csv(part, index=False)
     for k, v in row.items() if writer else (): writer.add_scalar(k, v, row["step"])
+    if writer: writer.flush()
     for folder in (out, out/"best") if row["val_loss"] == run.best else (out,): save_model(folder, *run.networks, run.config, describe(run, crystals))
 
 # %% ../nbs/05_training.ipynb #3311ed45
@@ -846,7 +854,7 @@ def fit(
     val:Crystals|None=None,    # Held-out crystals; None = a share of the compositions
     resume:bool=False,         # Go on with the run in `out`
     start:str|Path|None=None,  # Folder of a model whose weights to start from; a spectral code is fitted to these crystals all the same
-    progress:bool=True,        # Report on stderr
+    progress:bool=True,        # Report on stderr, see `crystals.track`
     minutes:float|None=None,   # Stop after this long; resume goes on
     device:str|None=None,      # "cpu", "cuda", "mps"; None = the best there is
 )->tuple:                      # vae, unet (averaged weights, evaluation mode, on the CPU) and the history, a DataFrame with a row per evaluation
@@ -854,18 +862,18 @@ def fit(
     accelerator, out, writer = make_accelerator(config, device), claim(out, resume), None
     main, report = accelerator.is_main_process, Reporter(progress and accelerator.is_main_process)
     accelerator.wait_for_everyone()
-    train, val = prepare_data(crystals, val, config, report.say)
+    train, val = prepare_data(crystals, val, config, report.say, report.show)
     if main: writer = make_writer(config, out)
-    run = begin(train, val, config, out, resume, accelerator, report.say, start)
+    run = begin(train, val, config, out, resume, accelerator, report, start)
     model = accelerator.prepare_model(run.joint.train())
-    report.start(run)
-    with Stop(minutes) as stop:
+    with Stop(minutes, report.say) as stop, report.start(run) as bar:
         while not run.done and not agree(accelerator, stop()):
             train_step(run, model, make_batch(train, config, run.step, accelerator.process_index, accelerator.num_processes, run.device), accelerator)
             report.tick(run)
             evaluate, save = run.done or run.step % config.eval_every == 0, main and time.monotonic() - run.saved > 60*config.checkpoint_minutes
             if evaluate or save or run.step % 20 == 0: check_finite(run, out)
             if evaluate:
+                bar.note("measuring on held-out crystals")
                 report.row(run, evaluate_run(run, val, report.speed(run)))
                 if main: record(run, out, writer, len(train))
             if save: save_checkpoint(out/"last.pt", run)
@@ -873,8 +881,7 @@ def fit(
         if main:
             save_checkpoint(out/"last.pt", run)
             save_model(out, *run.networks, config, describe(run, len(train)))
-    report.bar.close()
-    stop.pass_on()
+    if stop(): stop.pass_on("the run is complete" if run.done else f"stopped after step {run.step:,} of {config.steps:,}; fit with resume=True goes on from {out/'last.pt'}")
     return *(n.cpu() for n in run.networks), pd.DataFrame(run.history)
 
 # %% ../nbs/05_training.ipynb #e12b4ff8
