@@ -189,9 +189,9 @@ class ScaleGradient(torch.autograd.Function):
     def backward(ctx, grad): return ctx.gamma * grad, None
 
 def scale_gradient(
-    x:Tensor,     # Anything; here the decoded density
+    x:Tensor,     # Any shape and unit; here the decoded density, `(batch, 1, n, n, n)`, plotting units
     gamma:float,  # Share of the gradient that passes; 0 passes none at all
-)->Tensor:        # `x`
+)->Tensor:        # `x`, same shape and unit
     "The seam between the networks."
     return ScaleGradient.apply(x, gamma) if gamma else x.detach()
 
@@ -232,14 +232,14 @@ def place_loss(
 def crop(
     M:Tensor,     # Density, `(batch, 1, n + 2 padding, ..)`, plotting units
     padding:int,  # Voxels to take off every face
-)->Tensor:        # `(batch, 1, n, n, n)`
+)->Tensor:        # `(batch, 1, n, n, n)`, plotting units
     "The field inside the box."
     return M[..., padding:-padding, padding:-padding, padding:-padding] if padding else M
 
 def forward(
     vae:nn.Module, unet:nn.Module,
     M:Tensor,                # Density, with the margin of a padded encoder, `(batch, 1, n, n, n)`, plotting units
-    noise:Tensor|None=None,  # Standard normal, `(batch, latents)`; None decodes the posterior's mean
+    noise:Tensor|None=None,  # Standard normal, `(batch, latents)`, unitless; None decodes the posterior's mean
     gamma:float=1.,          # Share of the segmentation's gradient that the seam lets through
 ):                           # Decoded density, posterior means and log variances, the U-Net's prediction
     "Density to code, code to density, density to atoms."
@@ -253,7 +253,7 @@ def forward(
 def losses(
     output:tuple,   # What `forward` returns
     M:Tensor,       # Density, `(batch, 1, n, n, n)`, plotting units
-    S:Tensor,       # Species, `(batch, n, n, n)`, uint8
+    S:Tensor,       # Species, `(batch, n, n, n)`, uint8, class indices, 0 = background
     config:Config,
     D:Tensor|None=None, # Offsets of the occupied voxels from their atoms, `(batch, n, n, n, 3)`, in voxels
 )->dict:            # Terms of the objective, each `(batch,)`, nats per crystal
@@ -277,7 +277,7 @@ class Joint(nn.Module):
     def __init__(self, vae:nn.Module, unet:nn.Module, config:Config):
         super().__init__()
         self.vae, self.unet, self.config = vae, unet, config
-    def forward(self, M, S, noise=None, D=None):
+    def forward(self, M, S, noise=None, D=None): # As in `Batch`: M `(batch, 1, n, n, n)`, plotting units
         return losses(forward(self.vae, self.unet, M, noise, self.config.gamma), crop(M, self.config.padding), S, self.config, D)
 
 # %% ../nbs/05_training.ipynb #46484ad3
@@ -333,7 +333,7 @@ def epoch_order(
     n:int,         # Number of crystals
     seed:int,      # Seed of the run
     epoch:int=0,   # Number of the pass over them
-)->Tensor:         # Permutation of 0 to n - 1, `(n,)`, int64
+)->Tensor:         # Permutation of the indices 0 to n - 1, `(n,)`, int64
     "The order in which a pass visits the crystals."
     return torch.randperm(n, generator=make_generator(stream_seed(seed, "order", epoch)))
 
@@ -342,7 +342,7 @@ def batch_index(
     batch:int,  # Crystals in a step
     seed:int,   # Seed of the run
     step:int,   # Step of the run
-)->Tensor:      # Which crystals, `(batch,)`, int64
+)->Tensor:      # Indices of its crystals, `(batch,)`, int64
     "The crystals of one step: passes follow each other without a gap."
     at = range(step*batch, (step + 1)*batch)
     return torch.stack([epoch_order(n, seed, i // n)[i % n] for i in at])
@@ -358,8 +358,8 @@ def labels(
 # %% ../nbs/05_training.ipynb #7c27282f
 class Batch(NamedTuple):
     M:Tensor      # Density, with the margin of a padded encoder, `(batch, 1, n, n, n)`, plotting units
-    S:Tensor      # Species inside the box, `(batch, voxels, voxels, voxels)`, uint8, 0 = background
-    noise:Tensor  # Standard normal, `(batch, latents)`
+    S:Tensor      # Species inside the box, `(batch, voxels, voxels, voxels)`, uint8, class indices, 0 = background
+    noise:Tensor  # Standard normal, `(batch, latents)`, unitless
     D:Tensor      # From the occupied voxels to their atoms, `(batch, voxels, voxels, voxels, 3)`, in voxels; `(batch, 0)` if not asked for
 
 def place(
@@ -374,7 +374,7 @@ def place(
 
 def draw(
     crystals:Crystals,
-    index:Tensor,      # Which of them, `(batch,)`
+    index:Tensor,      # Indices of those wanted, `(batch,)`, int64
     config:Config,
     seed:int,          # Decides orientation and origin
 )->tuple[Tensor,Tensor]: # Z `(batch, atoms)`, 0 = absent; xyz `(batch, atoms, 3)`, Å
@@ -394,7 +394,7 @@ def voxelise(
     Z:Tensor,    # Atomic numbers, `(batch, atoms)`, 0 = absent
     xyz:Tensor,  # Positions, `(batch, atoms, 3)`, Å
     config:Config,
-)->tuple[Tensor,Tensor,Tensor]: # Density with margin, `(batch, 1, n, n, n)`, plotting units; species `(batch, voxels, voxels, voxels)`, uint8; offsets, as in `Batch`
+)->tuple[Tensor,Tensor,Tensor]: # Density with margin, `(batch, 1, n, n, n)`, plotting units; species `(batch, voxels, voxels, voxels)`, uint8; offsets `(batch, voxels, voxels, voxels, 3)`, in voxels, or `(batch, 0)`
     "The grids of `02_voxels`: what the networks see, and what they are to say."
     grid, atom = make_grid(config), nearest_atom(Z, xyz, make_grid(config), config.radius)
     return field(Z, xyz, config), paint(labels(Z, config), atom), offsets(atom, xyz, grid) if config.offset_weight else xyz.new_zeros(len(xyz), 0)
