@@ -22,7 +22,7 @@ from .voxels import Grid
 class Occupied(NamedTuple):
     "The voxels that are not background, and what the network says about each."
     voxels:tuple       # Batch, x, y and z index, four `(K,)`, int64, in that order sorted
-    probability:Tensor # Of each element, `(K, classes - 1)`, float32; what is missing from 1 is background
+    probability:Tensor # Probability of each element, `(K, classes - 1)`, float32; what is missing from 1 is background
 
 def occupied_voxels(
     prediction:Prediction,
@@ -72,9 +72,9 @@ class Atoms(NamedTuple):
     confidence:Tensor # Mean over the atom's voxels of the probability of its element, `(batch, atoms)`; 0 where absent
 
 def padded_rows(
-    batch:Tensor,   # Crystal of each atom, `(atoms,)`, int64
+    batch:Tensor,   # Index of each atom's crystal, `(atoms,)`, int64
     crystals:int,   # Crystals in the batch
-    *values:Tensor, # A row for each atom, `(atoms, ...)`
+    *values:Tensor, # A row for each atom, `(atoms, ...)`, in any unit
 )->list:            # For each of the values, `(crystals, most atoms, ...)`, 0 where there is no atom
     "Spread a flat list of atoms over the rows of a padded batch, in their order."
     order, count = batch.argsort(stable=True), batch.bincount(minlength=crystals)
@@ -87,7 +87,7 @@ def padded_rows(
 # %% ../nbs/06_segmentation.ipynb #550fffdc
 def vote_of(
     c:Tensor,           # Component of each voxel, `(K,)`
-    probability:Tensor, # Of each element, `(K, classes - 1)`
+    probability:Tensor, # Probability of each element, `(K, classes - 1)`
     components:int,     # How many
     vote:str,           # "majority": a voxel has one vote; "probability": it divides it by its distribution
 )->Tensor:              # Atomic number of each component, `(components,)`, int64
@@ -99,8 +99,8 @@ def vote_of(
 
 # %% ../nbs/06_segmentation.ipynb #0f4634f8
 def smooth(
-    p:Tensor, # `(batch, n, n, n)`
-)->Tensor:    # Same shape
+    p:Tensor, # Probabilities, or any field, `(batch, n, n, n)`
+)->Tensor:    # Same shape and unit
     "Weights 1/4, 1/2, 1/4 along each axis, zeros outside: a width of 0.7 voxels."
     for axis in (1, 2, 3):
         q, n = F.pad(p, (0, 0)*(3 - axis) + (1, 1)), p.shape[axis]
