@@ -63,7 +63,7 @@ def equal_noise(
 
 # %% ../nbs/07_refinement.ipynb #18717a36
 def parity_blocks(
-    W:Tensor,  # What each point of the coarse density does to the latents, in `parity_basis`, `(latents, n, n, n)`
+    W:Tensor,  # What each point of the coarse density does to the latents, in `parity_basis`, `(latents, n, n, n)`, per plotting unit
 )->list:       # For each block: three slices of the axes, its latents (int64), and its part of W, `(points, its latents)`
     "The blocks that are not zero; a single one if some latent has no parity."
     n = W.shape[1]
@@ -92,7 +92,7 @@ class AtomCodes:
         self.blocks = parity_blocks(along_axes(self.basis, W.T.view(-1, n, n, n)))
     def weigh(
         self,
-        noise:float|Tensor, latents:int, device,  # As above, their number, and where the codes are
+        noise:float|Tensor, latents:int, device,  # As above: a number or `(latents,)`, unitless; how many latents; where the codes are
     ):
         self.latents, (self.noise, weight) = latents, equal_noise(noise, latents)
         self.weight = weight.to(device)           # `(latents,)`: multiply a code by it before comparing
@@ -101,7 +101,7 @@ class AtomCodes:
         self.room = max(1, round(signal)//4)      # more atoms than this have more unknowns than equations
     def __call__(
         self,
-        charge:Tensor, # `(batch, atoms)`, float64; 0 = absent
+        charge:Tensor, # `(batch, atoms)`, electrons, float64; 0 = absent
         xyz:Tensor,    # `(batch, atoms, 3)`, float64, Å
     )->Tensor:         # The code, weighted, `(batch, latents)`, float64, in standard deviations of each latent
         g, z = self.axes(xyz)[0], xyz.new_empty(len(xyz), self.latents)
@@ -116,14 +116,14 @@ class AtomCodes:
         return tuple(v @ self.basis.T for v in profiles(xyz, self.grid, self.sigma))
     def columns(
         self,
-        charge:Tensor, # `(batch, atoms)`, float64; 0 = absent
+        charge:Tensor, # `(batch, atoms)`, electrons, float64; 0 = absent
         xyz:Tensor,    # `(batch, atoms, 3)`, float64, Å
-    )->Tensor:         # `(present atoms, 4, latents)`, float32: what moving each atom of unit charge, and adding to it, does to the code
+    )->Tensor:         # `(present atoms, 4, latents)`, float32, per Å and per electron: what moving each atom of unit charge, and adding to it, does to the code
         return columns(self, xyz[charge > 0])
     def trials(
         self,
         *atoms,  # Those present; a linear code does not depend on them
-    )->Tensor:   # `(trials, latents)`, float32: the code of a unit atom at each trial position
+    )->Tensor:   # `(trials, latents)`, float32, unitless: the code of a unit atom at each trial position
         return self.lattice
     @cached_property
     def single(self): return [W.float() for _, _, W in self.blocks]
@@ -158,9 +158,9 @@ def columns(
 
 def jacobian(
     codes:AtomCodes,
-    charge:Tensor, # `(batch, atoms)`, float64; 0 = absent
+    charge:Tensor, # `(batch, atoms)`, electrons, float64; 0 = absent
     xyz:Tensor,    # `(batch, atoms, 3)`, float64, Å
-)->Tensor:         # `(batch, 4*atoms, latents)`, float64: (x, y, z, charge) of one atom after the other; 0 for an absent atom
+)->Tensor:         # `(batch, 4*atoms, latents)`, float64, per Å and per electron: (x, y, z, charge) of one atom after the other; 0 for an absent atom
     "Derivatives of the code with respect to every unknown."
     J = xyz.new_zeros(*charge.shape, 4, codes.latents)
     J[charge > 0] = codes.columns(charge, xyz).double()
@@ -186,7 +186,7 @@ class NetworkCodes(AtomCodes):
         self.points = self.grid.to_xyz(torch.arange(-p, self.grid.voxels + p, dtype=torch.float64, device=self.weight.device))
     def density(
         self,
-        charge:Tensor, # `(batch, atoms)`, float64; 0 = absent
+        charge:Tensor, # `(batch, atoms)`, electrons, float64; 0 = absent
         xyz:Tensor,    # `(batch, atoms, 3)`, float64, Å
     )->Tensor:         # `(batch, 1, n, n, n)`, float64, plotting units
         x, y, z = gaussians(xyz, self.points, self.sigma)[0].unbind(2)
@@ -206,7 +206,7 @@ class NetworkCodes(AtomCodes):
     def linearised(
         self,
         M:Tensor, # A density, `(1, n, n, n)`, float32, plotting units
-    )->Tensor:    # Derivatives of the code there, `(n³, latents)`, float32
+    )->Tensor:    # Derivatives of the code there, `(n³, latents)`, float32, per plotting unit
         W, unit = [], torch.eye(self.latents, device=M.device)
         for e in unit.split(self.chunk):
             back = vjp(lambda M: self.vae.encode(M)[0], M.expand(len(e), -1, -1, -1, -1).contiguous())[1]
@@ -215,8 +215,8 @@ class NetworkCodes(AtomCodes):
 
 # %% ../nbs/07_refinement.ipynb #5a5858d9
 def damped_step(
-    A:Tensor,   # J Jᵀ, `(batch, unknowns, unknowns)`
-    b:Tensor,   # J r, `(batch, unknowns)`
+    A:Tensor,   # J Jᵀ, `(batch, unknowns, unknowns)`, per Å and per electron, squared
+    b:Tensor,   # J r, `(batch, unknowns)`, per Å and per electron
     lam:Tensor, # Damping, `(batch,)`, unitless
 )->Tensor:      # Step of every unknown, `(batch, unknowns)`, in its unit
     "Solve the damped normal equations; no step where they cannot be solved."
@@ -226,12 +226,12 @@ def damped_step(
     return -torch.cholesky_solve(b[..., None], L)[..., 0].masked_fill(failed[:, None] > 0, 0.)
 
 def move(
-    charge:Tensor,   # `(batch, atoms)`; 0 = absent
+    charge:Tensor,   # `(batch, atoms)`, electrons; 0 = absent
     xyz:Tensor,      # `(batch, atoms, 3)`, Å
-    step:Tensor,     # `(batch, 4*atoms)`
+    step:Tensor,     # Of each atom x, y, z in Å, then the charge in electrons, `(batch, 4*atoms)`
     box:float,       # Edge of the box, Å
     reach:float=.5,  # Longest step of an atom, Å
-)->tuple[Tensor,Tensor]: # Charges and positions after the step
+)->tuple[Tensor,Tensor]: # Charges `(batch, atoms)`, electrons, and positions `(batch, atoms, 3)`, Å, after the step
     "Take a step, but none of more than `reach`, none out of the box, and no charge below 0.05 or above 200."
     s = step.unflatten(1, (-1, 4))
     d = s[..., :3] * (reach / s[..., :3].norm(dim=2).amax(1).clamp(min=reach))[:, None, None]
@@ -240,7 +240,7 @@ def move(
 # %% ../nbs/07_refinement.ipynb #d7338057
 class Fit(NamedTuple):
     "Atoms and how well they meet the code."
-    charge:Tensor   # `(batch, atoms)`, float64; present atoms first, 0 = absent
+    charge:Tensor   # `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent
     xyz:Tensor      # `(batch, atoms, 3)`, float64, Å
     residual:Tensor # Norm of the difference of the codes, `(batch,)`, float64, standard deviations of the latents
     steps:Tensor    # Steps taken, `(batch,)`, int64
@@ -248,8 +248,8 @@ class Fit(NamedTuple):
 # %% ../nbs/07_refinement.ipynb #c1dfce5c
 def fit_atoms(
     codes:AtomCodes,
-    z:Tensor,            # Codes to be met, `(batch, latents)`, float64
-    charge:Tensor,       # Start, `(batch, atoms)`, float64; present atoms first, 0 = absent
+    z:Tensor,            # Codes to be met, `(batch, latents)`, unitless, float64
+    charge:Tensor,       # Start, `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent
     xyz:Tensor,          # Start, `(batch, atoms, 3)`, float64, Å
     steps:int=40,        # At most so many steps
     tol:float=1e-5,      # A residual below this is zero, standard deviations of the latents
@@ -291,9 +291,9 @@ def trial_points(
     return (torch.arange(n, dtype=torch.float64, device=device) + .5) * grid.box/n
 
 def trial_atoms(
-    g:list[Tensor], # Profile of an atom at each trial point, along x, y and z, `(trials along the axis, points)` each, float32
-    W:Tensor,       # What each point of the density does to the latents, `(points, latents)`, float32
-)->Tensor:          # Codes of a unit atom at every point of the lattice, without the offset, `(trials, latents)`, float32
+    g:list[Tensor], # Profile of an atom at each trial point, along x, y and z, `(trials along the axis, points)` each, float32, unitless
+    W:Tensor,       # What each point of the density does to the latents, `(points, latents)`, float32, per plotting unit
+)->Tensor:          # Codes of a unit atom at every point of the lattice, without the offset, `(trials, latents)`, float32, unitless
     "A unit atom at every point of the lattice, projected axis by axis."
     G = W.view(*[v.shape[1] for v in g], -1)
     for v in g: G = torch.tensordot(v, G, 1).permute(1, 2, 0, 3)
@@ -301,10 +301,10 @@ def trial_atoms(
 
 def worth(
     codes:AtomCodes,
-    z:Tensor,            # `(batch, latents)`, float64
-    charge:Tensor,       # `(batch, atoms)`, float64; present atoms first, 0 = absent
+    z:Tensor,            # `(batch, latents)`, unitless, float64
+    charge:Tensor,       # `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent
     xyz:Tensor,          # `(batch, atoms, 3)`, float64, Å
-)->tuple[Tensor,Tensor]: # By how much an atom at each trial position would lower the squared residual, and its charge: `(batch, trials)`, float32
+)->tuple[Tensor,Tensor]: # By how much an atom at each trial position would lower the squared residual, unitless, and its charge, electrons: `(batch, trials)` each, float32
     "What one more atom would explain if all others gave way."
     G, M = codes.trials(charge, xyz), max((charge > 0).sum(1).tolist() + [1])
     r, J = codes(charge, xyz) - z, jacobian(codes, charge[:, :M], xyz[:, :M])
@@ -321,10 +321,10 @@ def worth(
 # %% ../nbs/07_refinement.ipynb #00f76eea
 def place(
     codes:AtomCodes,
-    z:Tensor,            # `(batch, latents)`, float64
-    charge:Tensor,       # `(batch, atoms)`, float64; present atoms first, 0 = absent, the last absent
+    z:Tensor,            # `(batch, latents)`, unitless, float64
+    charge:Tensor,       # `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent, the last absent
     xyz:Tensor,          # `(batch, atoms, 3)`, float64, Å
-)->tuple[Tensor,Tensor]: # Charges and positions with one more atom
+)->tuple[Tensor,Tensor]: # Charges `(batch, atoms)`, electrons, and positions `(batch, atoms, 3)`, Å, with one more atom
     "Add an atom to every crystal where it is worth most."
     value, q1 = worth(codes, z, charge, xyz)
     at = value.argmax(1)
@@ -335,16 +335,16 @@ def place(
 
 # %% ../nbs/07_refinement.ipynb #2d53a16d
 def pack(
-    charge:Tensor,       # `(batch, atoms)`, 0 = absent
+    charge:Tensor,       # `(batch, atoms)`, electrons, 0 = absent
     xyz:Tensor,          # `(batch, atoms, 3)`, Å
-)->tuple[Tensor,Tensor]: # The same with the present atoms first
+)->tuple[Tensor,Tensor]: # Both in the same shape and unit, the present atoms first
     "Absent atoms to the end."
     o = (charge == 0).long().argsort(dim=1, stable=True)
     q = charge.gather(1, o)
     return q, xyz.gather(1, o[..., None].expand_as(xyz)) * (q > 0)[..., None]
 
 def nearest_pair(
-    charge:Tensor,           # `(batch, atoms)`, 0 = absent
+    charge:Tensor,           # `(batch, atoms)`, electrons, 0 = absent
     xyz:Tensor,              # `(batch, atoms, 3)`, Å
     near:float,              # Farthest that counts, Å
     sure:Tensor|None=None,   # Atoms of which no two make a pair, `(batch, atoms)`, bool
@@ -358,11 +358,11 @@ def nearest_pair(
     return h, pair[h] // M, pair[h] % M
 
 def tidy(
-    charge:Tensor,       # `(batch, atoms)`, 0 = absent
+    charge:Tensor,       # `(batch, atoms)`, electrons, 0 = absent
     xyz:Tensor,          # `(batch, atoms, 3)`, Å
     least:float=.2,      # An atom with less charge is not there
     near:float=.45,      # Two atoms nearer than this are one, Å
-)->tuple[Tensor,Tensor]: # Charges and positions, present atoms first
+)->tuple[Tensor,Tensor]: # Both in the same shape and unit, present atoms first
     "Drop atoms without charge; merge the nearest pair of each crystal if it has collapsed."
     q, x = charge * (charge >= least), xyz.clone()
     h, i, j = nearest_pair(q, x, near)
@@ -374,7 +374,7 @@ def tidy(
 # %% ../nbs/07_refinement.ipynb #53d28813
 def adopt(
     fit:Fit,      # Changed in place
-    rows:Tensor,  # Crystals that were fitted anew, `(rows,)`, int64
+    rows:Tensor,  # Indices of the crystals that were fitted anew, `(rows,)`, int64
     new:Fit,      # Their new fits
     ok:Tensor,    # Which of them to keep, `(rows,)`, bool
 ):
@@ -384,8 +384,8 @@ def adopt(
 
 def settle(
     codes:AtomCodes,
-    z:Tensor,      # `(batch, latents)`, float64
-    charge:Tensor, # `(batch, atoms)`, float64; present atoms first, 0 = absent
+    z:Tensor,      # `(batch, latents)`, unitless, float64
+    charge:Tensor, # `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent
     xyz:Tensor,    # `(batch, atoms, 3)`, float64, Å
     **kw,          # For `fit_atoms`
 )->Fit:
@@ -401,7 +401,7 @@ def settle(
 # %% ../nbs/07_refinement.ipynb #bdfb56e5
 def explained(
     codes:AtomCodes,
-    charge:Tensor,    # `(batch, atoms)`; 0 = absent
+    charge:Tensor,    # `(batch, atoms)`, electrons; 0 = absent
     floor:float=3e-4, # Rounding of a float32 code, with room; standard deviations of the latents
 )->Tensor:            # `(batch,)`, standard deviations of the latents
     "The largest residual that noise and rounding can account for."
@@ -413,8 +413,8 @@ ATOM_PRICE = 2*(math.log(94) + 3*math.log(100))  # what an atom must lower chi-s
 
 def improve(
     codes:AtomCodes,
-    z:Tensor,       # `(batch, latents)`, float64
-    charge:Tensor,  # Start, `(batch, atoms)`, float64; present atoms first, 0 = absent; room for more
+    z:Tensor,       # `(batch, latents)`, unitless, float64
+    charge:Tensor,  # Start, `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent; room for more
     xyz:Tensor,     # Start, `(batch, atoms, 3)`, float64, Å
     **kw,           # For `fit_atoms`
 )->Fit:
@@ -431,18 +431,18 @@ def improve(
 
 # %% ../nbs/07_refinement.ipynb #728ff738
 def whole(
-    charge:Tensor,   # `(batch, atoms)`; 0 = absent
+    charge:Tensor,   # `(batch, atoms)`, electrons; 0 = absent
     within:float=.1, # Farthest from an integer
 )->Tensor:           # `(batch, atoms)`, bool; True where absent
     "Atoms whose charge is that of an element."
     return (charge - charge.round()).abs() < within
 
 def unfold(
-    charge:Tensor,       # `(batch, atoms)`, present atoms first, 0 = absent
+    charge:Tensor,       # `(batch, atoms)`, electrons, present atoms first, 0 = absent
     xyz:Tensor,          # `(batch, atoms, 3)`, Å
     near:float=1.,       # A pair nearer than this is suspect unless both charges are whole, Å
     light:float=1.,      # Charge of the outer atoms
-)->tuple[Tensor,Tensor]: # Charges and positions, one atom more where there was such a pair
+)->tuple[Tensor,Tensor]: # Both in the same shape and unit, one atom more where there was such a pair
     "Two atoms too near each other become one between two light ones, with the same charge, centre and second moment."
     q, x = charge.clone(), xyz.clone()
     h, i, j = nearest_pair(q * (q[:, -1:] == 0), x, near, whole(q))
@@ -455,9 +455,9 @@ def unfold(
 
 # %% ../nbs/07_refinement.ipynb #da47ad01
 def start_over(
-    charge:Tensor,       # `(batch, atoms)`; 0 = absent
+    charge:Tensor,       # `(batch, atoms)`, electrons; 0 = absent
     xyz:Tensor,          # `(batch, atoms, 3)`, Å
-)->tuple[Tensor,Tensor]: # The same shapes, every atom absent
+)->tuple[Tensor,Tensor]: # Both in the same shape and unit, every atom absent
     "No atoms."
     return charge*0, xyz
 
@@ -466,8 +466,8 @@ DETOURS = [pack, *PAIR_DETOURS, *PAIR_DETOURS, start_over, *PAIR_DETOURS]
 
 def search(
     codes:AtomCodes,
-    z:Tensor,        # `(batch, latents)`, float64
-    charge:Tensor,   # Start, `(batch, atoms)`, float64; present atoms first, 0 = absent; room for more
+    z:Tensor,        # `(batch, latents)`, unitless, float64
+    charge:Tensor,   # Start, `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent; room for more
     xyz:Tensor,      # Start, `(batch, atoms, 3)`, float64, Å
     **kw,            # For `fit_atoms`
 )->Fit:              # The best of all attempts
@@ -486,7 +486,7 @@ def search(
 # %% ../nbs/07_refinement.ipynb #e053d820
 def deviations(
     codes:AtomCodes,
-    charge:Tensor,         # `(batch, atoms)`, float64; 0 = absent
+    charge:Tensor,         # `(batch, atoms)`, electrons, float64; 0 = absent
     xyz:Tensor,            # `(batch, atoms, 3)`, float64, Å
     charges:bool=True,     # The charges were fitted too
 )->tuple[Tensor,Tensor]:   # Standard deviations of the positions `(batch, atoms, 3)`, Å, and of the charges `(batch, atoms)`; 0 if absent or not fitted
@@ -502,7 +502,7 @@ def deviations(
 # %% ../nbs/07_refinement.ipynb #7ddbbae3
 def prune(
     codes:AtomCodes,
-    z:Tensor,     # `(batch, latents)`, float64
+    z:Tensor,     # `(batch, latents)`, unitless, float64
     fit:Fit,      # A finished fit, changed in place
 )->Fit:
     "Drop atoms that are not worth their price, the least significant first."
@@ -522,10 +522,10 @@ def prune(
 
 # %% ../nbs/07_refinement.ipynb #3c3a301a
 def elements(
-    charge:Tensor,                 # `(batch, atoms)`; 0 = absent
+    charge:Tensor,                 # `(batch, atoms)`, electrons; 0 = absent
     deviation:Tensor,              # Standard deviations of the charges, `(batch, atoms)`
     price:float=2*math.log(94),    # What one more element must lower chi-squared by
-)->Tensor:                         # `(batch, atoms)`, int64; 0 = absent
+)->Tensor:                         # Atomic numbers, `(batch, atoms)`, int64; 0 = absent
     "The likeliest elements, if each one named has its price."
     q, order = charge.masked_fill(charge == 0, math.inf).sort(1)
     w = ((q < math.inf) / deviation.gather(1, order)**2).nan_to_num(0., 0., 0.)
@@ -545,9 +545,9 @@ def elements(
 # %% ../nbs/07_refinement.ipynb #9f6bf9f8
 class Refined(NamedTuple):
     "Atoms whose density has the given code."
-    Z:Tensor          # Elements, `(batch, atoms)`, int64; present atoms first, 0 = absent
+    Z:Tensor          # Atomic numbers, `(batch, atoms)`, int64; present atoms first, 0 = absent
     xyz:Tensor        # `(batch, atoms, 3)`, float32, Å
-    charge:Tensor     # The charges before they were made elements, `(batch, atoms)`, float64
+    charge:Tensor     # The charges before they were made elements, `(batch, atoms)`, electrons, float64
     residual:Tensor   # Norm of the difference of the codes, `(batch,)`, float64, standard deviations of the latents, weighted to have equal noise
     converged:Tensor  # `(batch,)`, bool
     steps:Tensor      # Steps of the fit, all attempts together, `(batch,)`, int64
@@ -556,7 +556,7 @@ class Refined(NamedTuple):
 
 def check_start(
     codes:AtomCodes,
-    z:Tensor,   # What should be codes, `(batch, latents)`
+    z:Tensor,   # What should be codes, `(batch, latents)`, unitless
     Z:Tensor,   # What should be atomic numbers, `(batch, atoms)`; 0 = absent
     xyz:Tensor, # What should be their positions, `(batch, atoms, 3)`, Å
 ):
@@ -572,7 +572,7 @@ def check_start(
 # %% ../nbs/07_refinement.ipynb #43191ad5
 def finish(
     codes:AtomCodes,
-    z:Tensor,    # `(batch, latents)`, float64
+    z:Tensor,    # `(batch, latents)`, unitless, float64
     fit:Fit,     # The best that the search found
 )->Refined:
     "Elements, deviations and the verdict."
@@ -598,7 +598,7 @@ def finish(
 def refine(
     vae:nn.Module,         # `SpectralCode`, or any other whose `encode` can be differentiated
     z:Tensor,              # Codes, `(batch, latents)`, in standard deviations of each latent
-    Z:Tensor,              # Elements to start from, `(batch, atoms)`, 0 = absent; none at all will do
+    Z:Tensor,              # Atomic numbers to start from, `(batch, atoms)`, 0 = absent; none at all will do
     xyz:Tensor,            # Positions to start from, `(batch, atoms, 3)`, Å
     grid:Grid|None=None,   # Default: the code's own
     sigma:float|None=None, # Width of the Gaussians, Å; default: the code's own
