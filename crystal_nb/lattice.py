@@ -22,6 +22,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 from scipy.ndimage import map_coordinates, maximum_filter, minimum_filter
 from torch import Tensor
+from .crystals import track
 from .samples import Samples, central, inside, reduced, tile
 from .voxels import Grid, density
 from .vae import SpectralCode, upsample
@@ -29,14 +30,14 @@ from .vae import SpectralCode, upsample
 # %% ../nbs/08_lattice.ipynb #5393e4fa
 def triples(
     *axes,      # Values along each of three axes
-)->np.ndarray:  # Every combination, `(n, 3)`
+)->np.ndarray:  # Every combination, `(n, 3)`, in the units of the axes
     "The points of a grid, one after the other."
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
 
 def along(
     E:list,         # A matrix for each axis, `(m, n)`
-    M:np.ndarray,   # `(n, n, n)`
-)->np.ndarray:      # `(m, m, m)`
+    M:np.ndarray,   # `(n, n, n)`, in any unit
+)->np.ndarray:      # `(m, m, m)`, in the same unit where the matrices have none
     "A matrix applied along each of three axes."
     v = E[1] @ (M @ E[2].T)
     return (E[0] @ v.reshape(len(v), -1)).reshape(-1, *v.shape[1:])
@@ -66,18 +67,18 @@ class Lens:
         self,
         points:np.ndarray, # Along one axis, `(points,)`, Å
         slope:bool=False,  # The derivative instead, 1/Å
-    )->np.ndarray:         # `(points, voxels)`
+    )->np.ndarray:         # `(points, voxels)`, unitless, or 1/Å
         d = (points[:, None] - self.centers)/self.width
         Q = np.exp(-d**2/2)
         return (-d/self.width*Q if slope else Q) @ self.V.T
     def spectrum(
         self,
         M:np.ndarray,  # Field, `(voxels, voxels, voxels)`, plotting units
-    )->np.ndarray:     # What the lens keeps of it, same shape: `along` profiles gives values
+    )->np.ndarray:     # What the lens keeps of it, same shape and unit: `along` profiles gives values
         return along([self.U]*3, M)*self.filter
     def __call__(
         self,
-        C:np.ndarray,  # From `spectrum`
+        C:np.ndarray,  # From `spectrum`, `(voxels, voxels, voxels)`, plotting units
     )->np.ndarray:     # The image at the lens's own points, `(points, points, points)`, plotting units
         return along([self.here]*3, C)
 
@@ -93,8 +94,8 @@ def overlap(
     return m, at, one, fft.irfftn(one*one.conj(), (m,)*3)[at].round()
 
 def mismatch(
-    f:np.ndarray, # Image, `(n, n, n)`
-)->tuple[np.ndarray,np.ndarray]: # r for every shift, `(2n-1, 2n-1, 2n-1)`, no shift in the middle; points that overlap, same shape
+    f:np.ndarray, # Image, `(n, n, n)`, plotting units
+)->tuple[np.ndarray,np.ndarray]: # r for every shift, `(2n-1, 2n-1, 2n-1)`, unitless, no shift in the middle; number of points that overlap, same shape
     "How different a field is from itself, shifted."
     g = f - f.mean()
     m, at, one, count = overlap(len(f))
@@ -105,8 +106,8 @@ def mismatch(
 
 # %% ../nbs/08_lattice.ipynb #a921589e
 def between(
-    f:np.ndarray,      # `(n, m, l)`
-    i:np.ndarray,      # Points that are extreme among their neighbours, `(points, 3)`
+    f:np.ndarray,      # `(n, m, l)`, in any unit
+    i:np.ndarray,      # Indices of points that are extreme among their neighbours, `(points, 3)`
     wrap:bool=False,   # The field goes on at the other side; otherwise points on a face stay where they are
 )->tuple[np.ndarray,np.ndarray]: # The extrema between the points, `(points, 3)`, in steps; their values, `(points,)`
     "A parabola through three points along each axis."
@@ -131,7 +132,7 @@ def half(
 
 def likely_shifts(
     lens:Lens,
-    f:np.ndarray,     # The image
+    f:np.ndarray,     # The image, `(points, points, points)`, plotting units
     least:float=15.,  # Overlap that is asked for, Å³
     most:float=.35,   # Largest mismatch at a whole step
 )->np.ndarray:        # `(n, 3)`, Å, the shortest first
@@ -142,8 +143,8 @@ def likely_shifts(
 
 def settle_shift(
     lens:Lens,
-    C:np.ndarray,   # From `Lens.spectrum`
-    f:np.ndarray,   # The image
+    C:np.ndarray,   # From `Lens.spectrum`, `(voxels, voxels, voxels)`, plotting units
+    f:np.ndarray,   # The image, `(points, points, points)`, plotting units
     T:np.ndarray,   # A shift, `(3,)`, Å
     steps:int=3,    # Of Gauss-Newton; 0 leaves T as it is
 )->tuple[np.ndarray,float]: # The shift, `(3,)`, Å; its mismatch, 2 if nothing overlaps
@@ -215,7 +216,7 @@ def lattice_vectors(
 
 def candidate_lattices(
     lens:Lens,
-    C:np.ndarray, f:np.ndarray,   # From `Lens.spectrum`, and its image
+    C:np.ndarray, f:np.ndarray,   # From `Lens.spectrum`, `(voxels, voxels, voxels)`, and its image, `(points, points, points)`, plotting units
     levels:tuple,                 # Translations with a mismatch below the first level span the first lattice, and so on
     T:np.ndarray|None=None,       # Shifts to look at, `(n, 3)`, Å, the shortest first; default: the minima of the mismatch
     steps:int=3,                  # Of Gauss-Newton for each
@@ -237,7 +238,7 @@ def candidate_lattices(
 # %% ../nbs/08_lattice.ipynb #f764662b
 def lattices_of_triples(
     lens:Lens,
-    C:np.ndarray, f:np.ndarray, # From `Lens.spectrum`, and its image
+    C:np.ndarray, f:np.ndarray, # From `Lens.spectrum`, `(voxels, voxels, voxels)`, and its image, `(points, points, points)`, plotting units
     T:np.ndarray,               # Shifts, `(n, 3)`, Å
     best:int=10,                # Of so many with the least mismatch
 ):                              # Yields lattices, `(3, 3)`, Å, each once
@@ -288,17 +289,17 @@ class Repetition:
         self,
         grid:Grid=Grid(),
         sigma:float=1.,               # Width of the Gaussians, Å
-        matrix:np.ndarray|None=None,  # From the coarse field to a linear code, `(coarse voxels, latents)`; None: the field itself
+        matrix:np.ndarray|None=None,  # From the coarse field to a linear code, `(coarse voxels, latents)`, per plotting unit; None: the field itself
         margin:float=5.5,             # Images this far outside the box count, in units of sigma
     ):
         if grid.voxels % 2: raise ValueError(f"{grid.voxels} voxels along an edge cannot be paired; use an even number")
         self.grid, self.sigma, self.matrix, self.margin = grid, sigma, matrix, margin*sigma
         self.x = grid.centers(torch.float64).numpy()
-    def project(self, v:np.ndarray)->np.ndarray: return v if self.matrix is None else v @ self.matrix # `(..., coarse voxels)` -> `(..., equations)`
+    def project(self, v:np.ndarray)->np.ndarray: return v if self.matrix is None else v @ self.matrix # `(..., coarse voxels)`, plotting units -> `(..., equations)`, plotting units or those of the code
     def target(
         self,
         M:np.ndarray,  # Field, `(voxels, voxels, voxels)`, plotting units
-    )->np.ndarray:     # What the fit is to meet, `(equations,)`
+    )->np.ndarray:     # What the fit is to meet, `(equations,)`, plotting units or those of the code
         n = len(M)//2
         return self.project(M.reshape(n, 2, n, 2, n, 2).mean((1, 3, 5)).ravel())
     def profiles(
@@ -317,7 +318,7 @@ class Repetition:
         atom, _, y = images(cell, self.grid.box, self.margin)
         g = self.profiles(y, fine)[0]
         return ((g[:, 0]*cell.charge[atom, None]).T @ outer(g[:, 1], g[:, 2])).ravel()
-    def __call__(self, cell:Cell)->np.ndarray: return self.project(self.sum(cell)) # `(equations,)`
+    def __call__(self, cell:Cell)->np.ndarray: return self.project(self.sum(cell)) # `(equations,)`, same unit as `target`
     def field(self, cell:Cell)->np.ndarray: return self.sum(cell, True).reshape((len(self.x),)*3) # `(voxels, voxels, voxels)`, plotting units
     def columns(
         self,
@@ -335,8 +336,8 @@ class Repetition:
 
 # %% ../nbs/08_lattice.ipynb #337dcd43
 def outer(
-    a:np.ndarray, b:np.ndarray, # `(n, points)` each
-)->np.ndarray:                  # `(n, points²)`
+    a:np.ndarray, b:np.ndarray, # `(n, points)` each, unitless
+)->np.ndarray:                  # `(n, points²)`, unitless
     "Products of every point with every point."
     return (a[:, :, None]*b[:, None]).reshape(len(a), a.shape[1]*b.shape[1])
 
@@ -352,7 +353,7 @@ def moved(
 
 def fit_cell(
     codes:Repetition,
-    z:np.ndarray,        # From `Repetition.target`, `(equations,)`
+    z:np.ndarray,        # From `Repetition.target`, `(equations,)`, in its units
     cell:Cell,           # Start
     steps:int=40,        # At most
     tol:float=1e-5,      # A residual below this is none
@@ -395,7 +396,7 @@ def lattice_deviation(
 # %% ../nbs/08_lattice.ipynb #66b70dc6
 def folded_field(
     lens:Lens,
-    f:np.ndarray,        # Image of the lens, `(points, points, points)`
+    f:np.ndarray,        # Image of the lens, `(points, points, points)`, plotting units
     A:np.ndarray,        # Rows a, b, c, `(3, 3)`, Å
     spacing:float=.35,   # Between the points of the result, Å
 )->np.ndarray:           # Mean over all images, on a grid that divides the lattice vectors, `(m, k, l)`, plotting units
@@ -414,7 +415,7 @@ def folded_field(
 
 def cell_peaks(
     lens:Lens,
-    f:np.ndarray,  # Image of the lens
+    f:np.ndarray,  # Image of the lens, `(points, points, points)`, plotting units
     A:np.ndarray,  # Rows a, b, c, `(3, 3)`, Å
     least:float,   # Lower peaks are none, plotting units
 )->tuple[np.ndarray,np.ndarray]: # Positions, `(peaks, 3)`, Å; heights, `(peaks,)`, electrons
@@ -550,7 +551,7 @@ class Found(NamedTuple):
 # %% ../nbs/08_lattice.ipynb #5ffc3155
 def simplest(
     codes:Repetition,
-    z:np.ndarray,    # `(equations,)`
+    z:np.ndarray,    # What is to be explained, `(equations,)`, from `Repetition.target`, in its units
     cell:Cell,
     left:float,      # What it leaves
     enough:float,    # A residual that is none, same unit
@@ -565,7 +566,7 @@ def simplest(
 
 def judged(
     codes:Repetition,
-    z:np.ndarray,                # `(equations,)`
+    z:np.ndarray,                # What is to be explained, `(equations,)`, from `Repetition.target`, in its units
     cell:Cell|None, left:float,  # The best explanation, and what it leaves
     enough:float,                # A residual that is none, same unit
     tried:int,                   # Lattices
@@ -632,9 +633,9 @@ class FieldReader:
 
 # %% ../nbs/08_lattice.ipynb #03a18748
 def checked_field(
-    M,         # What should be a field
+    M,         # What should be a field, `(voxels, voxels, voxels)`, plotting units
     grid:Grid,
-)->np.ndarray: # Float64
+)->np.ndarray: # `(voxels, voxels, voxels)`, float64, plotting units
     "Refuse what is no density on this grid."
     M = np.asarray(M.detach().cpu() if hasattr(M, "detach") else M, float)
     M = M[0] if M.ndim == 4 and len(M) == 1 else M
@@ -689,12 +690,14 @@ def found_samples(
     return Samples(Z, xyz, placed, lattice)
 
 def read_samples(
-    samples:Samples, # Cubes: one image of each atom, and the lattice
+    samples:Samples,      # Cubes: one image of each atom, and the lattice
     grid:Grid=Grid(),
-    sigma:float=1.,  # Width of the Gaussians, Å
+    sigma:float=1.,       # Width of the Gaussians, Å
+    progress:bool=False,  # Show how far it is
 )->tuple[Samples,list[Found]]: # The same cubes as read off their densities, in primitive cells; what was found in each
     "Cubes without their lattices, and the lattices found again."
-    found = [read_field(M, grid, sigma) for M in cube_fields(samples, grid, sigma)]
+    fields = track(cube_fields(samples, grid, sigma), len(samples.Z), "Reading densities", "cubes", progress)
+    found = [read_field(M, grid, sigma) for M in fields]
     return found_samples(found, grid.box), found
 
 # %% ../nbs/08_lattice.ipynb #3caa9d53
@@ -703,7 +706,7 @@ def atom_codes(
     A:np.ndarray,    # Rows a, b, c, `(3, 3)`, Å
     xyz:np.ndarray,  # Positions, `(positions, 3)`, Å
     chunk:int=200,   # Positions at a time
-)->np.ndarray:       # `(positions, equations)`, float32
+)->np.ndarray:       # `(positions, equations)`, float32, in units of the equations per electron
     "What an atom of unit charge at each position, with all its images, adds to the equations."
     out, matrix = [], None if codes.matrix is None else codes.matrix.astype(np.float32)
     for part in np.array_split(xyz, range(chunk, len(xyz), chunk)):
@@ -717,7 +720,7 @@ def atom_codes(
 # %% ../nbs/08_lattice.ipynb #8c17a837
 def one_more(
     codes:Repetition,
-    z:np.ndarray,     # `(equations,)`
+    z:np.ndarray,     # The code, `(equations,)`, unitless
     cell:Cell,
     clear:float=0.,   # Positions nearer to an atom than this are not tried, Å
     spacing:float=.6, # Between the positions that are tried, Å
@@ -743,7 +746,7 @@ def one_more(
 # %% ../nbs/08_lattice.ipynb #9800f273
 def grow_code(
     codes:Repetition,
-    z:np.ndarray,     # `(equations,)`
+    z:np.ndarray,     # The code, `(equations,)`, unitless
     start:Cell,       # A lattice, roughly, and some atoms or none
     enough:float,     # A residual that needs no more atoms, in the code's units
 )->tuple[Cell,float]: # The best cell; its residual
@@ -766,9 +769,6 @@ def grow_code(
         best, left = cell, r
     return best, left
 
-# %% ../nbs/08_lattice.ipynb #ff88110c
-#| export
-
 # %% ../nbs/08_lattice.ipynb #db9b5a86
 class CodeReader:
     "Reads lattice and atoms off linear codes of repeating cubes."
@@ -781,14 +781,14 @@ class CodeReader:
         self.lens, self.sharp = Lens(vae.grid, vae.sigma, 1., .5, 0., 1e-4), Lens(vae.grid, vae.sigma, .8, .5, 0., 1e-2)
     def back(
         self,
-        r:np.ndarray,  # Difference of two codes, `(latents,)`
+        r:np.ndarray,  # Difference of two codes, `(latents,)`, unitless
     )->np.ndarray:     # The difference of their fields, `(voxels, voxels, voxels)`, plotting units
         v, n = self.vae, self.vae.grid.voxels//2
         field = (v.components.double() @ (torch.as_tensor(r).to(v.scale.device)*v.scale.double())).view(1, 1, n, n, n)
         return upsample(field, v.grid, v.sigma)[0, 0].cpu().numpy()
     def __call__(
         self,
-        z:Tensor,           # A code, `(latents,)`
+        z:Tensor,           # A code, `(latents,)`, unitless
         noise:float=0.,     # Standard deviation of noise on each number, in units of its own
         patience:int=12,    # Lattices that are tried
     )->Found:               # The residual is in standard deviations of the numbers
@@ -825,11 +825,12 @@ class CodeReader:
 # %% ../nbs/08_lattice.ipynb #d1ebd4b2
 def read_code(
     vae:SpectralCode,  # Fitted to cubes
-    z:Tensor,          # Codes, `(batch, latents)`
+    z:Tensor,          # Codes, `(batch, latents)`, unitless
     noise:float=0.,    # Standard deviation of noise on each number, in units of its own
     patience:int=12,   # Lattices that are tried for each
+    progress:bool=False, # Show how far it is
 )->list[Found]:        # Residuals in standard deviations of the numbers
     "Crystals from linear codes of their cubes, lattice and all."
     if not isinstance(vae, SpectralCode): raise TypeError(f"{type(vae).__name__} is not linear in the density; use a SpectralCode that was fitted to repeating cubes")
     reader = CodeReader(vae)
-    return [reader(v, noise, patience) for v in z]
+    return [reader(v, noise, patience) for v in track(z, len(z), "Reading codes", "cubes", progress)]
