@@ -33,7 +33,7 @@ def nothing(reason:str)->Operations: return Operations(1, "P1", np.eye(3, dtype=
 
 def site_kinds(
     structure:Structure,
-)->np.ndarray:  # `(atoms,)`, int
+)->np.ndarray:  # Index of each site's kind, `(atoms,)`, int
     "The same integer for sites that hold the same, be it an element, an ion or a mixture."
     names = [site.species_string for site in structure]
     return np.unique(names, return_inverse=True)[1].reshape(-1)
@@ -65,7 +65,7 @@ def average_lattice(
 # %% ../nbs/08a_symmetry.ipynb #80a94056
 def images(
     frac:np.ndarray,    # Fractional coordinates, `(atoms, 3)`
-    kinds:np.ndarray,   # Kind of each atom, `(atoms,)`, int
+    kinds:np.ndarray,   # Index of each atom's kind, `(atoms,)`, int
     lattice:np.ndarray, # Rows a, b, c, `(3, 3)`, Å
     ops:Operations,
 )->tuple[np.ndarray,np.ndarray]: # The atom that each operation takes each atom to, `(operations, atoms)`, int; and how far it misses it, `(operations, atoms, 3)`, fractional
@@ -82,8 +82,8 @@ def images(
 
 def average_atoms(
     frac:np.ndarray, # Fractional coordinates, `(atoms, 3)`
-    to:np.ndarray,   # As `images` gives it
-    miss:np.ndarray, # As `images` gives it
+    to:np.ndarray,   # Index of the atom it goes to, `(operations, atoms)`, from `images`
+    miss:np.ndarray, # How far it misses it, `(operations, atoms, 3)`, fractional, from `images`
 )->np.ndarray:       # How each atom moves, `(atoms, 3)`, fractional
     "The way to the nearest crystal that has the group."
     move = np.zeros_like(frac)
@@ -92,8 +92,8 @@ def average_atoms(
 
 # %% ../nbs/08a_symmetry.ipynb #18f88e7f
 def removed_freedoms(
-    W:np.ndarray,  # Rotations, `(operations, 3, 3)`
-    to:np.ndarray, # As `images` gives it
+    W:np.ndarray,  # Rotations in fractional coordinates, `(operations, 3, 3)`
+    to:np.ndarray, # Index of the atom that each goes to, `(operations, atoms)`, from `images`
 )->int:            # Coordinates of atoms and lattice that the group fixes, of `3*atoms - 3 + 6`
     "How many of a crystal's free numbers its group takes away."
     t, t2 = np.trace(W, axis1=1, axis2=2), np.trace(W @ W, axis1=1, axis2=2)
@@ -184,7 +184,7 @@ def pick(
 
 def find_symmetry(
     structure:Structure,
-    error:float|np.ndarray|None=0., # Standard deviation of a coordinate, Å: one number, or an array, of which the largest counts; None = not known, judge by the crystal itself
+    error:float|np.ndarray|None=0., # Standard deviation of a coordinate, Å: one number, or an array of any shape, of which the largest counts; None = not known, judge by the crystal itself
     tolerance:float=.01,            # How far from symmetric counts as symmetric for a crystal without error, Å
     tolerances=TOLERANCES,          # The ladder: spglib's tolerances, Å
 )->Symmetry:                        # P1, with a reason, where there is nothing to find
