@@ -27,7 +27,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
-from .crystals import Overdue, group_of, ring, send, start_pool, time_limit
+from .crystals import Overdue, group_of, ring, send, start_pool, time_limit, track
 
 # %% ../nbs/09_evaluation.ipynb #267edae1
 FAR = 1e6  # Å; stands for "nowhere" in arithmetic that cannot take infinities
@@ -48,9 +48,9 @@ def flatten_atoms(
 # %% ../nbs/09_evaluation.ipynb #7cfea726
 def nearest(
     xyz:np.ndarray,         # Positions to start from, `(N, 3)`, in Å
-    crystal:np.ndarray,     # Crystal each belongs to, `(N,)`
+    crystal:np.ndarray,     # Index of the crystal each belongs to, `(N,)`
     to_xyz:np.ndarray,      # Positions among which to look, `(M, 3)`, in Å
-    to_crystal:np.ndarray,  # Crystal each belongs to, `(M,)`
+    to_crystal:np.ndarray,  # Index of the crystal each belongs to, `(M,)`
     far:float=1000.,        # Å; more than the diagonal of any box
 )->tuple:                   # Distances `(N,)` in Å, infinite if there is no atom to go to; index of the nearest atom `(N,)`, -1 if there is none
     "For each atom the nearest of the other list, in the same crystal and not periodic: one direction of Equation 3."
@@ -63,9 +63,9 @@ def nearest(
 # %% ../nbs/09_evaluation.ipynb #4cacb464
 def one_to_one(
     xyz:np.ndarray,         # Predicted positions, `(N, 3)`, in Å
-    crystal:np.ndarray,     # Crystal each belongs to, `(N,)`, ascending
+    crystal:np.ndarray,     # Index of the crystal each belongs to, `(N,)`, ascending
     to_xyz:np.ndarray,      # True positions, `(M, 3)`, in Å
-    to_crystal:np.ndarray,  # Crystal each belongs to, `(M,)`, ascending
+    to_crystal:np.ndarray,  # Index of the crystal each belongs to, `(M,)`, ascending
     far:float=1000.,        # Å; a pair farther apart than half of this is no pair
 )->np.ndarray:              # Pairs of indices into the two lists, `(pairs, 2)`
     "Pair predicted with true atoms, crystal by crystal, so that the sum of distances is smallest."
@@ -115,7 +115,7 @@ def compare_atoms(
 def compare_crystals(
     atoms:pd.DataFrame,   # From `compare_atoms`; distances in Å
     ids:np.ndarray,       # Names, `(crystals,)`
-    formulas:np.ndarray,  # Reduced formulas, `(crystals,)`
+    formulas:np.ndarray,  # Reduced formulas, `(crystals,)`, text
     tolerance:float=.1,   # Largest error of an exact crystal, in Å
 )->pd.DataFrame:          # One row a crystal; errors in Å
     "Counts, one-to-one errors and exactness of each crystal."
@@ -306,15 +306,22 @@ def spread(
     items:list,             # What to do
     workers:int|None=None,  # Processes; None: one a core; 1: all in this one
     patience:float=1.,      # Work so long here before starting others, s
+    each=lambda: None,      # Called after every item
 )->list:                    # A result for each item, in order
     "Do many things in several processes, few things in this one."
     workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     alone, done, start = workers == 1 or multiprocessing.current_process().daemon, [], time.perf_counter()
-    while len(done) < len(items) and (alone or time.perf_counter() - start < patience): done.append(work(items[len(done)]))
+    while len(done) < len(items) and (alone or time.perf_counter() - start < patience):
+        done.append(work(items[len(done)])); each()
     rest = items[len(done):]
     if not rest: return done
     pool = start_pool(min(workers, len(rest)))
-    try: return done + [f.result() for f in [send(pool, work, item) for item in rest]]
+    try:
+        for f in [send(pool, work, item) for item in rest]: done.append(f.result()); each()
+        return done
+    except BaseException:
+        for process in list(pool._processes.values()): process.terminate()  # one item may take a minute, and nobody waits for it any more
+        raise
     finally: pool.shutdown(wait=False, cancel_futures=True)
 
 def compare_structures(
@@ -323,11 +330,13 @@ def compare_structures(
     found,                  # pymatgen Structures, or None where nothing was decoded, `(crystals,)`
     workers:int|None=None,  # Processes; None: one a core; 1: all in this one
     seconds:float=60.,      # Time after which a crystal is given up as no match
+    progress:bool=False,    # Show how far it is
 )->pd.DataFrame:            # `STRUCTURE_COLUMNS`: RMS in units of the cube root of the volume per atom, lengths in Å, angles in degrees, volume per atom as a share
     "Match at both settings, errors of cell and volume, and space groups: one row a crystal."
     ids, pairs, found = list(ids), list(true), list(found)
     if not len(ids) == len(pairs) == len(found): raise ValueError(f"{len(ids)} ids, {len(pairs)} true and {len(found)} found structures; give one of each per crystal, None where nothing was found")
-    rows = spread(partial(compare_pair, seconds=seconds), list(zip(pairs, found)), workers)
+    with track(total=len(ids), desc="Comparing", unit="crystals", show=progress) as bar:
+        rows = spread(partial(compare_pair, seconds=seconds), list(zip(pairs, found)), workers, each=bar.update)
     t = pd.DataFrame(rows, columns=STRUCTURE_COLUMNS).assign(id=np.array(ids, object))
     for name in SYMPREC:
         t[[f"{name}_true", f"{name}_found"]] = t[[f"{name}_true", f"{name}_found"]].fillna(0).astype(int)
