@@ -8,7 +8,7 @@ in any case the browser refuses whatever leads elsewhere, and the attempt is a f
 One line a test; the last line is `N passed, N failed, N skipped`. Without Chromium or Playwright everything is skipped, with the reason. `--all` opens every
 notebook, `--site` takes a built site instead of building one, `--shots` writes the pictures of the widgets into nbs/images/.
 """
-import argparse, functools, http.server, io, json, os, re, secrets, shutil, signal, socket, socketserver, subprocess, sys, tempfile, threading, time, traceback
+import argparse, functools, http.server, io, json, os, re, secrets, shutil, signal, socket, socketserver, subprocess, sys, tempfile, threading, time, traceback, types
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -241,6 +241,30 @@ def colours(element):
     return len(picture(element).getcolors(1 << 24))
 
 
+# Text whose colour is too near to the background's, by the formula of WCAG 2: at least 4.5 to 1, 3 to 1 for large letters
+FAINT = """async root => {
+    for (let i = 0; i < 3; i++) { await new Promise(r => requestAnimationFrame(r)); document.getAnimations().forEach(a => { try { a.finish() } catch {} }) }
+    const pen = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d', {willReadFrequently: true})
+    const once = (f, known = new Map()) => x => { if (!known.has(x)) known.set(x, f(x)); return known.get(x) }
+    const rgba = once(c => { pen.clearRect(0, 0, 1, 1); pen.fillStyle = c; pen.fillRect(0, 0, 1, 1); const d = pen.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3]/255] })
+    const over = (a, b) => [0, 1, 2].map(i => a[i]*a[3] + b[i]*(1 - a[3]))
+    const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= .04045 ? v/12.92 : ((v + .055)/1.055)**2.4); return .2126*r + .7152*g + .0722*b }
+    const behind = once(e => { if (!e) return [255, 255, 255]; const c = rgba(getComputedStyle(e).backgroundColor); return c[3] == 1 ? c.slice(0, 3) : c[3] ? over(c, behind(e.parentElement)) : behind(e.parentElement) })
+    const shown = once(e => e ? getComputedStyle(e).opacity*shown(e.parentElement) : 1)
+    const found = {}
+    for (const e of document.querySelectorAll(`${root}, ${root} *`)) {
+        const text = [...e.childNodes].filter(n => n.nodeType == 3).map(n => n.data).join(' ').trim()
+        if (!text || e.closest('[disabled], [aria-disabled=true], [aria-hidden=true], .katex-mathml') || !e.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue
+        const box = e.getBoundingClientRect(), style = getComputedStyle(e), back = behind(e), ink = rgba(style.color), color = [...ink.slice(0, 3), ink[3]*shown(e)]
+        if (box.width < 2 || box.height < 2) continue
+        const pair = [light(over(color, back)), light(back)].sort((x, y) => y - x), ratio = (pair[0] + .05)/(pair[1] + .05), size = parseFloat(style.fontSize)
+        if (ratio < (size >= 24 || size >= 18.66 && style.fontWeight >= 700 ? 3 : 4.5) - .005) {
+            const key = `${e.tagName.toLowerCase()}${[...e.classList].map(c => '.' + c).join('')} ${style.color} on rgb(${back.map(Math.round)})`
+            found[key] ??= [ratio, text.slice(0, 40), 0]; found[key][2]++ } }
+    return Object.entries(found).map(([k, [ratio, text, n]]) => `contrast ${ratio.toFixed(2)}: ${k}: '${text}'${n > 1 ? `, ${n} times` : ''}`)
+}"""
+
+
 # --- tests: each returns what is wrong, one line each, and may note what it measured
 
 TESTS = {}
@@ -259,6 +283,108 @@ def opened(path):
             note(f"{sum(bool(c.get('execution_count')) for c in nb.cells())} cells")
         return nb.wrong + wrong
     return run
+
+
+# --- the site
+
+# What every page must hold, whatever its width
+PAGE = """async math => {
+    const wrong = [], all = q => [...document.querySelectorAll(q)], seen = e => e.checkVisibility({visibilityProperty: true}), say = (what, e) => wrong.push(`${what}: ${(e.outerHTML || e).slice(0, 120)}`)
+    for (const i of all('img')) i.loading = 'eager'
+    await Promise.race([Promise.all(all('img').map(i => i.decode().catch(() => 0))), new Promise(r => setTimeout(r, 8000))])
+    for (const i of all('img')) { if (!i.naturalWidth) say('a picture that does not load', i); if (!i.alt.trim() && !i.closest('[aria-hidden=true]')) say('a picture without alt text', i) }
+    const walk = document.createTreeWalker(document.body, 4)
+    for (let n; n = walk.nextNode();) if (/\\$\\$|\\\\(frac|sum|sigma|mathrm|sqrt|left)\\b/.test(n.data) && !n.parentElement.closest('script, style, code, pre, .katex, textarea')) say('a raw formula', n.data.trim())
+    for (const e of all('.katex-error')) say('a formula that fails', e)
+    if (math && !all('.katex').length) wrong.push('no formula is set, and the notebook has some')
+    const heads = all('h1, h2, h3, h4, h5, h6').filter(h => seen(h) && !h.closest('nav, aside')); let level = 0
+    if (heads.filter(h => h.tagName == 'H1').length != 1) wrong.push(`${heads.filter(h => h.tagName == 'H1').length} first headings`)
+    for (const h of heads) { const l = +h.tagName[1]; if (l > level + 1) say(`a heading of level ${l} after ${level}`, h); level = l }
+    for (const e of all('a[href], button').filter(seen)) if (!(e.innerText.trim() || e.title || e.ariaLabel || e.querySelector('img[alt], svg title, [aria-label]'))) say('a link or button without a name', e)
+    for (const e of all('input, select, textarea').filter(seen)) if (!(e.labels?.length || e.ariaLabel || e.title || e.placeholder)) say('a field without a name', e)
+    if (!document.documentElement.lang) wrong.push('no language'); if (!document.title.trim()) wrong.push('no title')
+    const ids = all('[id]').map(e => e.id), twice = ids.filter((d, i) => ids.indexOf(d) < i); if (twice.length) wrong.push(`used twice as id: ${twice.slice(0, 5)}`)
+    return wrong
+}"""
+
+
+WIDE = """() => {
+    const wide = document.documentElement.scrollWidth, room = document.documentElement.clientWidth
+    if (wide <= room) return []
+    const clipped = e => { for (let a = e.parentElement; a; a = a.parentElement) if (getComputedStyle(a).overflowX != 'visible') return true }
+    const by = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > room + 1 && !clipped(e)).slice(0, 3)
+    return [`wider than the window, ${wide} > ${room}: ` + by.map(e => `${e.tagName.toLowerCase()}.${e.className} to ${Math.round(e.getBoundingClientRect().right)}: ${e.textContent.trim().slice(0, 40)}`).join('; ')]
+}"""
+
+
+class Site:
+    "The site, built or given, on a local server and on disk."
+    def __init__(self, browser, folder, tmp):
+        self.browser, self.folder, self.tmp, self.wrong = browser, folder, tmp, None
+        self.math = {}
+
+    def build(self):
+        if not self.folder:
+            p = subprocess.run([sys.executable, ROOT/".ci"/"docs.py", "--out", self.tmp/"site"], capture_output=True, text=True)
+            self.folder = self.tmp/"site"
+            if not (self.folder/"index.html").exists(): raise RuntimeError(f"the site does not build: {(p.stdout + p.stderr)[-2000:]}")
+        if not self.math:
+            class Quiet(http.server.SimpleHTTPRequestHandler):
+                def log_message(self, *args): pass
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(self.folder)))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.address = f"http://127.0.0.1:{server.server_address[1]}/"
+            for p in notebooks():  # 02_voxels.ipynb becomes voxels.html
+                text = " ".join("".join(c["source"]) for c in json.loads(p.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "markdown")
+                name = re.sub(r"^\d+[a-z]?_", "", p.stem) + ".html"
+                self.math[(p.parent.relative_to(ROOT/"nbs")/name).as_posix()] = bool(re.search(r"\$[^$\n]*\\[a-z]+[^$\n]*\$", re.sub(r"`[^`]*`", "", text)))
+        return self
+
+    def pages(self): return sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*.html") if "site_libs" not in p.parts)
+
+    def look(self, names, base):
+        "What is wrong with pages: each is loaded once and looked at by day and by night, at the width of a desk and of a phone."
+        wrong, window = {}, Window(self.browser, width=1280, height=900)
+        window.page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        for name in names:
+            window.wrong.clear()
+            window.page.goto(base + name); window.page.evaluate("() => document.fonts.ready")
+            found = window.page.evaluate(PAGE, self.math.get(name, False)) + window.page.evaluate(WIDE) + window.page.evaluate(FAINT, "body")
+            window.page.emulate_media(color_scheme="dark"); found += [f"dark, {w}" for w in window.page.evaluate(FAINT, "body")]
+            window.page.emulate_media(color_scheme="light"); window.page.set_viewport_size(dict(width=390, height=844)); window.page.wait_for_timeout(100)
+            found += [f"phone, {w}" for w in window.page.evaluate(WIDE) + window.page.evaluate(FAINT, "body") if w not in found]
+            window.page.set_viewport_size(dict(width=1280, height=900))
+            for w in found + window.wrong: wrong.setdefault(w, []).append(name)
+        window.close()
+        return [f"{', '.join(at[:3])}{f' and {len(at) - 3} more' if len(at) > 3 else ''}: {w}" for w, at in wrong.items()]
+
+
+@test("every page", "site")
+def every_page(lab, note):
+    site = lab.site.build(); names = site.pages(); note(f"{len(names)} pages at 1280 and 390 px, light and dark")
+    return site.look(names, site.address)
+
+
+@test("from disk", "site")
+def from_disk(lab, note):
+    site = lab.site.build(); names = site.pages()
+    some = [n for n in names if n in ("index.html", "voxels.html", "explorer.html", "tutorials/quickstart.html", "limits.html")] or names[:3]
+    note(f"{len(some)} pages")
+    return site.look(some, site.folder.resolve().as_uri() + "/")
+
+
+@test("search", "site")
+def search(lab, note):
+    "A word typed into the search field finds its page, from a server and from disk."
+    site, wrong = lab.site.build(), []
+    for where in site.address, site.folder.resolve().as_uri() + "/":
+        window = Window(site.browser, width=1280)
+        window.page.goto(where + "index.html")
+        field = window.page.locator("input[type=search]:visible").first
+        field.click(); field.press_sequentially("lattice", delay=30); window.page.wait_for_timeout(800)
+        if not window.page.locator("a[href*='lattice.html']:visible").count(): wrong.append(f"{urlsplit(where).scheme}: 'lattice' is not found")
+        wrong += window.wrong; window.close()
+    return wrong
 
 
 def outcome(name, f, *args):
@@ -289,7 +415,8 @@ def main():
     with sync_playwright() as p, tempfile.TemporaryDirectory() as tmp:
         sandbox = [] if hasattr(os, "geteuid") and os.geteuid() else ["--no-sandbox"]  # root, and who is root in a namespace, has none
         browser = p.chromium.launch(executable_path=chromium(p.chromium.executable_path), args=FLAGS + sandbox)
-        lab = Lab(browser, Path(tmp))
+        lab = Lab(browser, Path(tmp)) if any(n.split(":")[0] != "site" for n in tests) else types.SimpleNamespace(close=lambda: None)
+        lab.site = Site(browser, arg.site, Path(tmp))
         try:
             for name, f in tests.items(): count[outcome(name, f, lab)] += 1
         finally: lab.close(); browser.close()
