@@ -165,7 +165,7 @@ def offline(site):
     "Whatever a page loads comes from the site's own folder: formulae, search (also from disk, where a page may not fetch), fonts."
     libs = site/"site_libs"
     shutil.copytree(ROOT/"nbs"/"assets"/"katex", libs/"katex"); shutil.copy(ROOT/"nbs"/"assets"/"site.js", libs)
-    shutil.rmtree(site/"assets", ignore_errors=True)
+    shutil.rmtree(site/"assets", ignore_errors=True); shutil.copytree(ROOT/"nbs"/"images", site/"images", dirs_exist_ok=True)
     for p in libs.rglob("*.css"):
         css = p.read_text(encoding="utf-8"); near = re.sub(r"@import\s+(?:url\(\s*[\"']?https?:[^)]*\)|[\"']https?:[^\"']*[\"'])[^;]*;", "", css)
         if near != css: p.write_text(near, encoding="utf-8")
@@ -212,7 +212,8 @@ class Page(HTMLParser):
         a = dict(attrs); self.ids |= {a.get("id"), a.get("name")}
         self.asks += [a[k] for k in ("href", "src") if a.get(k)]
         if tag == "img" and not (a.get("alt") or "").strip(): self.mute += 1
-        loads = [a.get(self.LOADS.get(tag)), *(u.split()[0] for u in (a.get("srcset") or "").split(",") if u.strip())]
+        sets = [u.split()[0] for u in (a.get("srcset") or "").split(",") if u.strip()]
+        self.asks += sets; loads = [a.get(self.LOADS.get(tag)), *sets]
         if tag == "link" and not re.search("stylesheet|icon|preload|script", a.get("rel") or ""): loads = []
         self.far += [u for u in loads if u and re.match("(https?:)?//", u)] + re.findall(r"url\([\"']?(https?:[^)\"']*)", a.get("style") or "")
         if tag == "html": self.lang = a.get("lang")

@@ -22,7 +22,8 @@ def readme() -> str:
     text, files = MarkdownExporter().from_notebook_node(nb)
     if files["outputs"]: raise SystemExit(f"index.ipynb: {len(files['outputs'])} saved pictures; put pictures under nbs/images and link to them")
     text = re.sub(rf"(\]\()({LOCAL})", r"\1nbs/", text)
-    text = re.sub(rf"((?:src|href)=\")({LOCAL})", r"\1nbs/", text)
+    text = re.sub(rf"((?:src|href|srcset)=\")({LOCAL})", r"\1nbs/", text)
+    text = re.sub(r"^:::.*\n", "", text, flags=re.M)  # boxes of the site
     text = re.sub(r"\]\(\.\./", "](", text)
     return NOTICE + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
