@@ -387,6 +387,195 @@ def search(lab, note):
     return wrong
 
 
+# --- the widgets
+
+CIF = """data_{name}
+_symmetry_space_group_name_H-M '{group}'
+_cell_length_a {a}
+_cell_length_b {b}
+_cell_length_c {c}
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+{sites}
+"""
+CIFS = {"perovskite.cif": CIF.format(name="CaTiO3", group="P n m a", a=5.442, b=7.640, c=5.380, sites="Ca Ca .036 .25 .993\nTi Ti 0 0 .5\nO1 O .484 .25 .071\nO2 O .289 .037 .711"),
+        "salt.cif": CIF.format(name="NaCl", group="F m -3 m", a=5.64, b=5.64, c=5.64, sites="Na Na 0 0 0\nCl Cl .5 .5 .5")}
+# When the text and the pictures of a widget have changed: milliseconds from now on, read after the next frame is drawn
+WATCH = """([root, parts]) => {
+    const state = () => parts.map(p => { const e = root.querySelector(p); return e ? e.innerText + [...e.querySelectorAll('img, svg'), e].map(i => i.src || i.outerHTML).join() : '' })
+    const before = state(), start = performance.now(), seen = window.cnbSeen = parts.map(() => 0)
+    const look = () => { state().forEach((s, i) => { if (!seen[i] && s != before[i]) seen[i] = performance.now() - start }); if (seen.includes(0) && performance.now() - start < 30000) requestAnimationFrame(look) }
+    look()
+}"""
+SLOW = 2.  # seconds from a key to the screen that nobody should have to wait
+
+
+class Widget:
+    "One of our widgets on the screen."
+    def __init__(self, nb, css, cell):
+        self.nb, self.page, self.cell = nb, nb.page, cell
+        self.page.evaluate(SHOW, cell)
+        self.root = self.page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{cell}'] {css}")
+        self.root.first.wait_for(timeout=60_000)
+
+    def find(self, css): return self.root.locator(css).first
+    def text(self, css): return self.find(css).inner_text()
+    def value(self, css): return float(self.find(f"{css} .noUi-handle").get_attribute("aria-valuenow"))
+    def keys(self, css, *keys): self.find(f"{css} .noUi-handle").focus(); [self.page.keyboard.press(k) for k in keys]
+
+    def tap(self, css, at):
+        "Click a slider at a share of its length."
+        track = self.find(f"{css} .noUi-base"); track.scroll_into_view_if_needed(); box = track.bounding_box()
+        self.page.mouse.click(box["x"] + at*box["width"], box["y"] + box["height"]/2)
+
+    def change(self, do, *parts, seconds=20):
+        "Do something; the seconds until each part has changed on the screen, None where it has not."
+        self.page.evaluate(WATCH, [self.root.first.element_handle(), parts]); do()
+        try: self.page.wait_for_function("() => !window.cnbSeen.includes(0)", timeout=seconds*1000)
+        except Exception: pass  # which part did not change is in the answer
+        seen = self.page.evaluate("() => window.cnbSeen"); self.settle()
+        return [t/1000 or None for t in seen]
+
+    def settle(self): self.nb.wait(60)
+
+    def views(self, rows, columns, seconds=20):
+        "Panels of the view in space that are blank: no coloured pixels, for lines and letters are grey."
+        from PIL import ImageChops
+        end = time.time() + seconds
+        while True:
+            canvas = self.find(".cnb-view canvas"); canvas.wait_for(timeout=30_000); canvas.scroll_into_view_if_needed()
+            image = picture(canvas); r, g, b = image.split(); low, high = ImageChops.darker(ImageChops.darker(r, g), b), ImageChops.lighter(ImageChops.lighter(r, g), b)
+            vivid = ImageChops.subtract(high, low).point(lambda v: 255*(v > 40)); w, h = image.width/columns, image.height/rows
+            blank = [(i, j) for i in range(rows) for j in range(columns) if vivid.crop((int(j*w), int(i*h), int(j*w + w), int(i*h + h))).histogram()[255] < .002*w*h]
+            if not blank or time.time() > end: return [f"the view in row {i + 1}, column {j + 1} is blank" for i, j in blank]
+            self.page.wait_for_timeout(300)
+
+    def faint(self): return self.page.evaluate(FAINT, self.css_path())
+    def css_path(self): return f".jp-Notebook .jp-Cell[data-windowed-list-index='{self.cell}'] .jp-OutputArea-output"
+
+
+@contextmanager
+def live(lab, name, *cells, theme=LIGHT):
+    "A notebook of these cells beside the two CIF files, run to its end."
+    path = lab.write(f"live/{name}.ipynb", *cells)
+    for file, text in CIFS.items(): (lab.root/"live"/file).write_text(text)
+    with lab.open(path, theme) as nb:
+        nb.wrong += nb.run()
+        yield nb
+
+
+def late(what, seconds): return [f"{what}: nothing changes"] if seconds is None else [f"{what}: {seconds:.1f} s until the change is on the screen"] if seconds > SLOW else []
+
+
+EXPLORE = "from crystal_nb.explorer import explore"
+
+
+@test("sliders", "explorer")
+def sliders(lab, note):
+    "Each slider changes the numbers and the planes, soon; the views are not blank, and letters can be read."
+    with live(lab, "sliders", EXPLORE, "explore('perovskite.cif')") as nb:
+        w = Widget(nb, ".cnb-explore", 1); wrong = w.views(2, 3) + w.faint(); took = []
+        moves = dict(sigma=lambda: w.keys(".cnb-sigma", *["ArrowRight"]), radius=lambda: w.keys(".cnb-radius", "End"), latents=lambda: w.tap(".cnb-latents", .2), noise=lambda: w.tap(".cnb-noise", .8))
+        for name, move in moves.items():
+            before, planes = w.value(f".cnb-{name}"), picture(w.find(".cnb-slices"))
+            numbers, pictures = w.change(move, ".cnb-numbers", ".cnb-slices")
+            wrong += late(f"{name}, numbers", numbers) + late(f"{name}, planes", pictures)
+            if w.value(f".cnb-{name}") == before: wrong.append(f"{name}: the slider does not move")
+            if picture(w.find(".cnb-slices")).tobytes() == planes.tobytes(): wrong.append(f"{name}: the planes look as before")
+            took.append(f"{name} {max(numbers or 0, pictures or 0):.2f} s"); wrong += [f"{name}: {v}" for v in w.views(2, 3)[:1]]
+        note(", ".join(took))
+    return nb.wrong + wrong
+
+
+@test("used roughly", "explorer")
+def roughly(lab, note):
+    "Quick moves, an interrupt, a second explorer, a second run, a scroll away and back, Ctrl+S: it goes on working."
+    with live(lab, "roughly", EXPLORE, "explore('salt.cif')", "explore('perovskite.cif')") as nb:
+        wrong = []
+        w = Widget(nb, ".cnb-explore", 1); first = w.text(".cnb-numbers"), w.value(".cnb-sigma")
+        other = Widget(nb, ".cnb-explore", 2)
+        one = max(t or 9 for t in other.change(lambda: other.keys(".cnb-sigma", "ArrowRight"), ".cnb-slices"))
+        start = time.time(); other.keys(".cnb-sigma", *["ArrowRight"]*10, *["ArrowLeft"]*10); pressed = time.time(); other.settle(); took = time.time() - pressed - 1
+        note(f"one move {one:.2f} s, settled {max(took, 0):.1f} s after 20 moves in {pressed - start:.1f} s")
+        if took > max(3., 5*one): wrong.append(f"stale moves queue up: {took:.1f} s after the last of 20 moves, {one:.1f} s for one")
+        wrong += late("after 20 quick moves", other.change(lambda: other.keys(".cnb-sigma", "ArrowLeft"), ".cnb-slices")[0])
+        other.keys(".cnb-sigma", *["ArrowRight"]*4); nb.page.wait_for_timeout(150); nb.menu("Kernel", "Interrupt Kernel"); other.settle()
+        wrong += late("after an interrupt", other.change(lambda: other.keys(".cnb-sigma", "ArrowLeft"), ".cnb-slices")[0])
+        w = Widget(nb, ".cnb-explore", 1)
+        if (w.text(".cnb-numbers"), w.value(".cnb-sigma")) != first: wrong.append("a second explorer moves the first")
+        wrong += [f"scrolled away and back: {v}" for v in w.views(2, 3)]
+        wrong += nb.run(); w = Widget(nb, ".cnb-explore", 1)
+        if w.root.count() != 1: wrong.append(f"run twice: {w.root.count()} explorers in one cell")
+        wrong += [f"run twice: {v}" for v in w.views(2, 3)] + late("run twice", w.change(lambda: w.keys(".cnb-sigma", "ArrowRight"), ".cnb-slices")[0])
+        nb.page.keyboard.press("Escape"); nb.menu("File", "Save Notebook"); nb.page.wait_for_timeout(1500)
+        text = (lab.root/nb.path).read_text(); saved = json.loads(text)
+        if saved["metadata"].get("widgets") or len(text) > 20_000 or not saved["cells"][1]["outputs"]: wrong.append(f"saved as {len(text)//1000} KB, with {', '.join(saved['metadata'])}")
+    return nb.wrong + wrong
+
+
+@test("paths", "navigator")
+def paths(lab, note):
+    "Slider, arrow keys, buttons, play, and a CIF that pymatgen reads."
+    with live(lab, "paths", "from crystal_nb.explorer import navigate", "navigate('salt.cif', 'perovskite.cif', steps=9)") as nb:
+        w = Widget(nb, ".cnb-navigate", 1); wrong = w.views(1, 3) + w.faint(); at = lambda: w.value(".cnb-t")
+        def step(name, do, to):
+            numbers, = w.change(do, ".cnb-numbers")
+            wrong.extend(late(name, numbers)); note(f"{name} {numbers or 0:.2f} s")
+            if at() != to: wrong.append(f"{name}: point {at():g}, not {to}")
+        step("key", lambda: w.keys(".cnb-t", "ArrowRight"), 1)
+        step("next", lambda: w.find("button.cnb-next").click(), 2)
+        step("prev", lambda: w.find("button.cnb-prev").click(), 1)
+        step("end", lambda: w.keys(".cnb-t", "End"), 8)
+        wrong += w.views(1, 3)
+        w.find("button.cnb-next").click(); w.settle()
+        if at() != 8: wrong.append("next goes beyond the end")
+        step("start", lambda: w.keys(".cnb-t", "Home"), 0)
+        button = w.find(".cnb-play button"); button.click(); nb.page.wait_for_timeout(2600); button.click(); w.settle(); stopped = at()
+        if not stopped: wrong.append("play: nothing moves")
+        nb.page.wait_for_timeout(1800)
+        if at() != stopped: wrong.append(f"play: does not stop, {stopped:g} then {at():g}")
+        w.keys(".cnb-t", "End"); w.settle()
+        before = set((lab.root/"live").glob("*.cif")); said, = w.change(lambda: w.find("button.cnb-save").click(), ".cnb-status")
+        new = set((lab.root/"live").glob("*.cif")) - before
+        if said is None or len(new) != 1: wrong.append(f"save CIF: {len(new)} new files; it says {w.text('.cnb-status')!r}")
+        else:
+            from pymatgen.core import Structure
+            got = Structure.from_file(new.pop()); note(f"saved {got.composition.reduced_formula}")
+            if got.composition.reduced_formula != "CaTiO3": wrong.append(f"the CIF at the end of the path holds {got.composition}")
+    return nb.wrong + wrong
+
+
+@test("verdict", "survival")
+def verdict(lab, note):
+    "The sliders change the verdict and the picture."
+    with live(lab, "verdict", "from crystal_nb.survival import will_it_survive", "will_it_survive('salt.cif')") as nb:
+        w = Widget(nb, ".cnb-survive", 1); wrong = w.faint(); said = [w.text(".cnb-status").strip()]
+        for name, move in dict(noise=lambda: w.keys(".cnb-noise", "End"), sigma=lambda: w.keys(".cnb-sigma", "End"), latents=lambda: w.keys(".cnb-latents", "Home")).items():
+            seconds, = w.change(move, "img" if w.root.locator("img").count() else ".cnb-numbers"); said.append(w.text(".cnb-status").strip())
+            wrong += late(name, seconds); note(f"{name} {seconds or 0:.2f} s")
+        if said[0] == said[1]: wrong.append(f"noise does not change the verdict: {said[0]!r}")
+    return nb.wrong + wrong
+
+
+@test("dark", "widgets")
+def dark(lab, note):
+    "In JupyterLab's dark theme every letter can be read and no view is blank."
+    cells = "from crystal_nb.explorer import explore, navigate, will_it_survive", "explore('perovskite.cif')", "navigate('salt.cif', 'perovskite.cif', steps=5)", "will_it_survive('salt.cif')"
+    with live(lab, "dark", *cells, theme=DARK) as nb:
+        wrong = []
+        for i, (name, shape) in enumerate(dict(explore=(2, 3), navigate=(1, 3), survive=None).items(), 1):
+            w = Widget(nb, f".cnb-{name}", i)
+            wrong += [f"{name}: {v}" for v in (w.views(*shape) if shape else []) + w.faint()]
+    return nb.wrong + wrong
+
+
 def outcome(name, f, *args):
     "Run a test and print its line; 'passed', 'failed' or 'skipped'."
     start, notes = time.time(), []
