@@ -41,7 +41,7 @@ class View:
     box:float = 10.        # Edge of the box, Å
 
     @property
-    def rotation(self)->np.ndarray: # `(3, 3)`; rows are the directions right, up and toward the viewer
+    def rotation(self)->np.ndarray: # Rows are the directions right, up and toward the viewer, `(3, 3)`, unitless
         a, e = np.radians([self.azimuth, self.elevation])
         toward = np.array([np.cos(e)*np.cos(a), np.cos(e)*np.sin(a), np.sin(e)])
         right = np.array([-np.sin(a), np.cos(a), 0.])
@@ -49,7 +49,7 @@ class View:
 
     @property
     def reach(self)->float: return 1.04*np.abs(self.rotation[:2]).sum(1).max()*self.box/2  # half the width of the image, Å
-    def project(self, xyz)->np.ndarray: return (np.asarray(xyz, float) - self.box/2) @ self.rotation.T  # Å in the box -> Å right, up and toward the viewer
+    def project(self, xyz)->np.ndarray: return (np.asarray(xyz, float) - self.box/2) @ self.rotation.T  # Positions in the box, `(..., 3)`, Å -> right, up and toward the viewer, same shape, Å
 
 # %% ../nbs/12_figures.ipynb #36162348
 class Fragments(NamedTuple):
@@ -101,12 +101,12 @@ def view_points(
     return at[None], (at.abs() <= 1).all(-1).numpy(), d
 
 def look(
-    volume:np.ndarray, # `(n, n, n)`, axes x, y, z
+    volume:np.ndarray, # A field, `(n, n, n)`, axes x, y, z, any unit
     view:View,
     edge:float,        # Distance of the first voxel centre from the face of the box, Å
     mode:str="bilinear",
     depth_step:float=.12, # Å
-)->np.ndarray:         # `(depths, pixels, pixels)`: from front to back, up, right; 0 outside
+)->np.ndarray:         # The field at the points of the view, `(depths, pixels, pixels)`, from front to back, up, right; 0 outside; same unit
     "A volume as the camera meets it."
     at, inside, _ = view_points(view, depth_step, len(volume), edge)
     return np.where(inside, F.grid_sample(torch.as_tensor(np.ascontiguousarray(volume), dtype=torch.float32)[None, None], at, mode=mode, align_corners=True)[0, 0].numpy(), 0)
@@ -378,7 +378,7 @@ def choose(
     n:int,       # How many there are
     k:int,       # How many to take
     seed:int=0,  # Makes the choice repeatable; print it beside the figure
-)->np.ndarray:   # `(k,)`, ascending
+)->np.ndarray:   # Their indices, `(k,)`, ascending
     "Some at random, none twice."
     return np.sort(np.random.default_rng(seed).choice(n, min(n, k), replace=False))
 
@@ -466,7 +466,7 @@ def draw_voxels(
 # %% ../nbs/12_figures.ipynb #637a55e1
 def spacing(
     atoms,       # Boxes: each with `xyz`, `(atoms, 3)`, Å
-)->np.ndarray:   # Distance from each atom to the nearest other one of its box, Å
+)->np.ndarray:   # Distance from each atom to the nearest other one of its box, `(atoms of all boxes,)`, Å
     "Nearest-neighbour distances inside the boxes; a lone atom has none."
     from scipy.spatial import cKDTree
     out = [cKDTree(a.xyz).query(a.xyz, 2)[0][:, 1] for a in atoms if len(a.xyz) > 1]
@@ -598,7 +598,7 @@ def formula_of(Z)->str: # Reduced formula of atomic numbers `(atoms,)`; a dash i
     "What these atoms make."
     return reduced_formula(np.asarray(Z)) or "–"
 
-def name_of(Z, longest:int=12)->str: # For a title
+def name_of(Z, longest:int=12)->str: # Atomic numbers, `(atoms,)` -> a title
     "The reduced formula, or the number of elements where it is long."
     name = formula_of(Z)
     return name if len(name) <= longest else f"{len(np.unique(np.asarray(Z)[np.asarray(Z) > 0]))} elements"
@@ -628,8 +628,8 @@ def draw_pipeline(
     ax,                  # Matplotlib axes, about 9 by 4 inches
     cif:str,             # Some lines of the file
     Z, xyz,              # Atoms in the box, `(atoms,)` and `(atoms, 3)`, Å
-    M, S,                # Density and species grid computed from them, `(n, n, n)`
-    z,                   # The code, `(latents,)`
+    M, S,                # Density (plotting units) and species grid (classes) computed from them, `(n, n, n)` each
+    z,                   # The code, `(latents,)`, unitless
     decoded, segmented,  # Decoded density and the species grid found in it, `(n, n, n)`
     Z_found, xyz_found,  # Atoms read from that, Å
     view:View=View(),
@@ -668,7 +668,7 @@ def draw_pipeline(
 # %% ../nbs/12_figures.ipynb #d312a447
 def frame(
     fig,            # Matplotlib figure; it is closed
-)->np.ndarray:      # `(height, width, 3)`, uint8
+)->np.ndarray:      # Red, green and blue, `(height, width, 3)`, uint8, 0 to 255
     "A figure as an array of pixels."
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.pyplot import close
