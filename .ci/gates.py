@@ -186,7 +186,7 @@ UNIT = re.compile(r"Å|%|\b(?:" + "|".join("""electrons? electronvolts? eV meV G
     plotting.units? of.order.one voxels? pixels? steps lattice.vectors indices index places? position.in.the atomic.numbers? class(?:es)? truth bool(?:ean)?s? True False masks?
     counts? number.of how.(?:many|often) whole.numbers? standard.deviations? shares? fractions? fractional percent probabilit(?:y|ies) logits? logarithms? logs? text names? identifiers?
     colou?rs? rgba? [01](?:\.0)?.(?:to|or|\.\.).[01] (?:same|its|their|any|one|in.the.same|own|shape.and).units? units?.of unit.vectors?""".split()) + r")\b|\[0, 1[\])]|\b0\.\.1\b", re.I)
-NAMED = set("Z xyz frac lattice z mu logvar M rho charge numbers positions densities labels weights".split())  # arrays even where the signature names no type
+NAMED = set("Z xyz frac lattice z mu logvar M rho charge numbers positions densities weights".split())  # arrays even where the signature names no type
 
 
 def said(lines):
