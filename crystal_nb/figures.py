@@ -668,7 +668,7 @@ def draw_pipeline(
 # %% ../nbs/12_figures.ipynb #d312a447
 def frame(
     fig,            # Matplotlib figure; it is closed
-)->np.ndarray:      # Red, green and blue, `(height, width, 3)`, uint8, 0 to 255
+)->np.ndarray:      # Colours (red, green, blue), `(height, width, 3)`, uint8
     "A figure as an array of pixels."
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.pyplot import close
