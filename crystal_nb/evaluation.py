@@ -331,12 +331,13 @@ def compare_structures(
     workers:int|None=None,  # Processes; None: one a core; 1: all in this one
     seconds:float=60.,      # Time after which a crystal is given up as no match
     progress:bool=False,    # Show how far it is
+    patience:float=1.,      # Other processes are started if this is not enough, s
 )->pd.DataFrame:            # `STRUCTURE_COLUMNS`: RMS in units of the cube root of the volume per atom, lengths in Å, angles in degrees, volume per atom as a share
     "Match at both settings, errors of cell and volume, and space groups: one row a crystal."
     ids, pairs, found = list(ids), list(true), list(found)
     if not len(ids) == len(pairs) == len(found): raise ValueError(f"{len(ids)} ids, {len(pairs)} true and {len(found)} found structures; give one of each per crystal, None where nothing was found")
     with track(total=len(ids), desc="Comparing", unit="crystals", show=progress) as bar:
-        rows = spread(partial(compare_pair, seconds=seconds), list(zip(pairs, found)), workers, each=bar.update)
+        rows = spread(partial(compare_pair, seconds=seconds), list(zip(pairs, found)), workers, patience, bar.update)
     t = pd.DataFrame(rows, columns=STRUCTURE_COLUMNS).assign(id=np.array(ids, object))
     for name in SYMPREC:
         t[[f"{name}_true", f"{name}_found"]] = t[[f"{name}_true", f"{name}_found"]].fillna(0).astype(int)
