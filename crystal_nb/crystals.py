@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['REASONS', 'UNREADABLE', 'PARTIAL', 'NO_ATOMS', 'BEYOND_94', 'TOO_CLOSE', 'NO_FIT', 'FLAT', 'MAX_Z', 'MIN_DISTANCE',
-           'ATOM_ROW', 'Entry', 'ID_COLUMNS', 'Reader', 'Result', 'PACKED_VERSION', 'FILTERS', 'Crystal', 'wrap',
-           'SourceError', 'Refused', 'as_arrays', 'checked', 'Crystals', 'one', 'take', 'column', 'pack',
+           'ATOM_ROW', 'Entry', 'ID_COLUMNS', 'Reader', 'Result', 'PACKED_VERSION', 'drawing', 'FILTERS', 'Crystal',
+           'wrap', 'SourceError', 'Refused', 'as_arrays', 'checked', 'Crystals', 'one', 'take', 'column', 'pack',
            'join_columns', 'concat', 'plane_spacing', 'close_when_wrapped', 'close_anywhere', 'too_close',
            'atomic_number', 'read_structure', 'as_structure', 'parse_cif', 'check_nothing_lost', 'read_cif',
            'cif_blocks', 'scalars', 'read_json', 'opened', 'json_entries', 'csv_entries', 'cif_entries', 'cif_files',
@@ -687,7 +687,7 @@ class track:
         return self
     def draw(self)->None:
         while not self.over.wait(1.):
-            self.bar.refresh()
+            with drawing: self.bar.refresh()
             self.bar.delay = 0  # it has been seen, so it is to be cleared at the end
     def update(self, n:int=1)->None:
         self.n += n
@@ -713,6 +713,9 @@ def bar_for(total:int|None, desc:str, unit:str, initial:int):
     if not (notebook or sys.stderr.isatty()): return Lines(total, desc, unit, initial)
     plain = {} if total or unit else dict(bar_format="{desc}: {elapsed}")
     return tqdm(total=total, desc=desc, unit=f" {unit}", initial=initial, delay=1., leave=False, dynamic_ncols=True, file=None if notebook else sys.stderr, **plain)
+
+drawing = threading.Lock()  # a process that is forked while a line is being drawn would inherit a locked stderr
+if hasattr(os, "register_at_fork"): os.register_at_fork(before=drawing.acquire, after_in_parent=drawing.release, after_in_child=drawing.release)
 
 def say(
     text:str,
