@@ -6,7 +6,8 @@ opened at the width of a phone and of a desk, from a server and from disk. Where
 in any case the browser refuses whatever leads elsewhere, and the attempt is a failure.
 
 One line a test; the last line is `N passed, N failed, N skipped`. Without Chromium or Playwright everything is skipped, with the reason. `--all` opens every
-notebook, `--site` takes a built site instead of building one, `--shots` writes the pictures of the widgets into nbs/images/.
+notebook, `--site` takes a built site instead of building one, `--shots` tests nothing and writes
+the pictures of the widgets into nbs/images/.
 """
 import argparse, functools, http.server, io, json, os, re, secrets, shutil, signal, socket, socketserver, subprocess, sys, tempfile, threading, time, traceback, types
 from contextlib import contextmanager
@@ -576,6 +577,25 @@ def dark(lab, note):
     return nb.wrong + wrong
 
 
+def shots(lab):
+    "Pictures of the widgets by day and by night for the documentation, each of at most 120 KB."
+    from PIL import Image
+    cells = "from crystal_nb.explorer import explore, navigate, will_it_survive", "explore('perovskite.cif', noise=.05)", "navigate('salt.cif', 'perovskite.cif')", "will_it_survive('perovskite.cif', noise=.02)"
+    for suffix, theme in dict(light=LIGHT, dark=DARK).items():
+        with live(lab, f"shots_{suffix}", *cells, theme=theme) as nb:
+            nb.page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
+            for i, (name, css, shape) in enumerate((("explorer", ".cnb-explore", (2, 3)), ("navigator", ".cnb-navigate", (1, 3)), ("survival", ".cnb-survive", None)), 1):
+                nb.page.set_viewport_size(dict(width=1130, height=1300)); w = Widget(nb, css, i)
+                if name == "navigator": w.keys(".cnb-t", *["ArrowRight"]*13); w.settle()
+                if shape: w.views(*shape); nb.page.wait_for_timeout(500)
+                image, file = picture(w.root.first), ROOT/"nbs"/"images"/f"{name}_{suffix}.png"
+                for n in 256, 128, 64, 32:
+                    image.quantize(n, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE).save(file, optimize=True)
+                    if file.stat().st_size <= 120_000: break
+                print(f"{file.relative_to(ROOT)}: {image.width} x {image.height}, {file.stat().st_size//1000} KB", flush=True)
+            nb.page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')"); nb.page.set_viewport_size(dict(width=1400, height=1000))
+
+
 def outcome(name, f, *args):
     "Run a test and print its line; 'passed', 'failed' or 'skipped'."
     start, notes = time.time(), []
@@ -590,7 +610,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--all", action="store_true", help="open every notebook, not only those that people open first")
     ap.add_argument("--site", metavar="FOLDER", type=Path, help="a built site; without it one is built in a temporary folder")
-    ap.add_argument("--shots", action="store_true", help="write the pictures of the widgets into nbs/images/")
+    ap.add_argument("--shots", action="store_true", help="instead of testing, write the pictures of the widgets into nbs/images/")
     ap.add_argument("-k", metavar="WORD", default="", help="only the tests with this in their name")
     arg = ap.parse_args()
     there = [p.relative_to(ROOT/"nbs").with_suffix("").as_posix() for p in notebooks()]
@@ -607,6 +627,7 @@ def main():
         lab = Lab(browser, Path(tmp)) if any(n.split(":")[0] != "site" for n in tests) else types.SimpleNamespace(close=lambda: None)
         lab.site = Site(browser, arg.site, Path(tmp))
         try:
+            if arg.shots: shots(lab); return 0
             for name, f in tests.items(): count[outcome(name, f, lab)] += 1
         finally: lab.close(); browser.close()
     print(", ".join(f"{n} {k}" for k, n in count.items()))
