@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 from .autoencoder import CrystalAutoencoder
-from .crystals import Crystals, read_crystals
+from .crystals import Crystals, read_crystals, track
 from .samples import make_generator, repeating_samples
 from .training import ModelError, atomic, draw, field, fit_code, build, make_folder, prepare_data, stream_seed, usable
 from .vae import coarsen
@@ -100,7 +99,7 @@ def decoded_mixtures(
 )->tuple[Tensor,Tensor]:         # What the discriminator sees, `(n, 1, m, m, m)`, float16, of order one; labels, `(n, 2)`
     "Mixtures to train on or to measure with, on the CPU."
     z, parts = real_codes(model, crystals, n, seed), []
-    for k, some in enumerate(tqdm(z.split(32), desc="decode", unit="batch", disable=not progress, leave=False)):
+    for k, some in enumerate(track(z.split(32), desc="Decoding mixtures", unit="batches", show=progress)):
         M, labels = mixtures(model.vae, some, stream_seed(seed, "mixtures", k))
         parts.append((discriminator.see(M).half().cpu(), labels.cpu()))
     return tuple(torch.cat(p) for p in zip(*parts))
@@ -156,14 +155,14 @@ def train_discriminator(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "discriminator"))
             discriminator = Discriminator(voxels=model.config.voxels)
-    crystals, val = prepare_data(crystals, val, model.config)
+    crystals, val = prepare_data(crystals, val, model.config, progress=progress)
     kept, labels = decoded_mixtures(model, crystals, discriminator, fields, stream_seed(seed, "train"), progress)
     check = decoded_mixtures(model, val, discriminator, val_fields, stream_seed(seed, "held out"), progress)
     g, discriminator = make_generator(stream_seed(seed, "steps")), discriminator.to(model.device).train()
     optimizer = torch.optim.AdamW(discriminator.parameters(), lr, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, pct_start=.1)
     history, total = [], 0.
-    for step in tqdm(range(1, steps + 1), desc="train", unit="step", disable=not progress, leave=False):
+    for step in track(range(1, steps + 1), desc="Training the discriminator", unit="steps", show=progress):
         some = torch.randint(fields, (batch,), generator=g)
         x = kept[some].float()
         loss = F.cross_entropy(discriminator.layers((turned(x, g) if model.config.rotate else x).to(model.device)), labels[some].to(model.device))
@@ -299,12 +298,13 @@ def run_discriminator(
     out, opened = make_folder(out), lambda m: m if isinstance(m, CrystalAutoencoder) else CrystalAutoencoder.from_pretrained(m)
     read = lambda s: s if isinstance(s, Crystals) else read_crystals(s, limit=limit, progress=progress)[0]
     model, judged = opened(model), opened(model if apply is None else apply)
-    crystals, unseen = prepare_data(read(source), None if val is None else read(val), model.config)
+    crystals, unseen = prepare_data(read(source), None if val is None else read(val), model.config, progress=progress)
     discriminator, _ = train_discriminator(model, crystals, val=unseen, fields=fields, steps=steps, seed=seed, out=out, progress=progress)
-    scores = score(discriminator, judged, unseen, n, seed)
-    if apply is not None: scores = pd.concat([scores, score(discriminator, model, unseen, n, seed, "own ")], ignore_index=True)
-    for name, M in other_fields(model, unseen, n, seed).items():
-        scores = pd.concat([scores, pd.DataFrame(dict(set=name, realness=realness(discriminator, M).numpy()))], ignore_index=True)
+    with track(desc="Judging crystals, draws and other fields", show=progress):
+        scores = score(discriminator, judged, unseen, n, seed)
+        if apply is not None: scores = pd.concat([scores, score(discriminator, model, unseen, n, seed, "own ")], ignore_index=True)
+        for name, M in other_fields(model, unseen, n, seed).items():
+            scores = pd.concat([scores, pd.DataFrame(dict(set=name, realness=realness(discriminator, M).numpy()))], ignore_index=True)
     known = scores[scores.set.isin(["mixtures", "own mixtures"])]
     tables = [calibration(t.realness, t.label).assign(set=name) for name, t in known.groupby("set", sort=False)]
     with atomic(out/"lambda.csv") as part: scores.round(5).to_csv(part, index=False)

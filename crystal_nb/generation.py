@@ -30,7 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .crystals import Crystals, compositions, keep, track
+from .crystals import Crystals, compositions, keep, say, track
 from .crystals import reduced as reduced_name
 from .samples import SAMPLERS, Samples, central, make_generator, padded, reduced
 from .voxels import density
@@ -240,7 +240,7 @@ def fit_prior(
         start, history = state["step"], pd.read_csv(out/"prior.csv").query("step <= @state['step']").to_dict("records")
     x, total = (z - prior.mean)/prior.std, 0.
     end, since = stop or steps, start
-    with Stop(None) as leave, track(total=steps, desc="Learning the prior", unit="steps", show=progress, done=start) as bar:
+    with Stop(None, say if progress else lambda text: None) as leave, track(total=steps, desc="Learning the prior", unit="steps", show=progress, done=start) as bar:
         for step in range(start, end):
             g = make_generator(stream_seed(seed, "prior step", step))
             i = torch.randint(len(x), (batch,), generator=g)
@@ -261,7 +261,7 @@ def fit_prior(
                 save_prior(average, out, f"{len(z):,} crystals, {step + 1:,} steps of {batch}")
                 said = time.monotonic()
             if last: break
-    leave.pass_on()
+    if leave(): leave.pass_on(f"stopped after step {step + 1:,} of {steps:,}; fit_prior with resume=True goes on from {out/'prior.pt'}")
     return average, pd.DataFrame(history, columns=["step", "loss"])
 
 # %% ../nbs/10_generation.ipynb #a99860c8

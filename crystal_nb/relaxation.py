@@ -22,8 +22,7 @@ import pandas as pd
 import torch
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Structure
-from tqdm.auto import tqdm
-from .crystals import close_anywhere
+from .crystals import close_anywhere, track
 
 # %% ../nbs/11_relaxation.ipynb #4ec316cb
 class Displacement(NamedTuple):
@@ -231,7 +230,7 @@ def relax_all(
     settings = dict(steps=steps, seconds=seconds, fmax=fmax, cell=cell)
     path, out = path and Path(path), []
     done = _read(path) if path else {}
-    for id, s in zip(tqdm(list(ids), desc="relax", unit="crystal", disable=not progress, leave=False), structures, strict=True):
+    for id, s in zip(track(list(ids), desc="Relaxing", unit="crystals", show=progress), structures, strict=True):
         key = _key(s, settings)
         r = done.get(key) or relax(s, device=device, **settings)
         if path and key not in done: _write(path, id, key, r)
