@@ -105,9 +105,9 @@ def decoded_mixtures(
     return tuple(torch.cat(p) for p in zip(*parts))
 
 def turned(
-    x:Tensor,                            # `(batch, 1, n, n, n)`
+    x:Tensor,                            # Fields, `(batch, 1, n, n, n)`, any unit
     generator:torch.Generator|int|None,  # Decides which image, or a seed
-)->Tensor:                               # Same shape
+)->Tensor:                               # The fields turned or mirrored, same shape and unit
     "One of the 48 images of a batch under the symmetry of the cube."
     g = make_generator(generator)
     axes, flips = 2 + torch.randperm(3, generator=g), (torch.rand(3, generator=g) < .5).nonzero()[:, 0] + 2
@@ -125,8 +125,8 @@ def realness(
 
 def held_out(
     discriminator:Discriminator, # The judge
-    kept:Tensor,    # What it sees, from `decoded_mixtures`
-    labels:Tensor,  # `(n, 2)`
+    kept:Tensor,    # What it sees, from `decoded_mixtures`, `(n, 1, m, m, m)`, of order one
+    labels:Tensor,  # Shares (1 - lambda, lambda), `(n, 2)`
 )->dict:            # `val_loss` in nats, `val_error` and `val_spread`, unitless
     "Loss on held-out mixtures, mean distance of the prediction from 1 - lambda, and how much the predictions vary."
     device = next(discriminator.parameters()).device

@@ -44,7 +44,7 @@ from .autoencoder import CrystalAutoencoder, Decoded, as_crystals, find_model
 # %% ../nbs/10_generation.ipynb #5493194e
 def upright(
     lattice:Tensor,  # Rows a, b, c, `(batch, 3, 3)`, Å
-)->Tensor:           # Rotations, `(batch, 3, 3)`: `lattice @ R` has a along x, b in the xy plane
+)->Tensor:           # Rotations, `(batch, 3, 3)`, unitless: `lattice @ R` has a along x, b in the xy plane
     "The rotation that makes a cell stand upright."
     a, b = lattice[:, 0], lattice[:, 1]
     x = a/a.norm(dim=1, keepdim=True)
@@ -102,8 +102,8 @@ def condition(
     return c
 
 def counts_of(
-    c:Tensor,  # From `condition`, both given, `(batch, 97)`
-)->Tensor:     # Atoms of each element, `(batch, 94)`, int64
+    c:Tensor,  # From `condition`, both given, `(batch, 97)`, unitless
+)->Tensor:     # Number of atoms of each element, `(batch, 94)`, int64
     "What was asked for, in atoms."
     return (c[:, :94]/(c[:, :94] > 0).sum(1, keepdim=True).clamp(min=1)*(2*(c[:, 94:95] + 1)).exp()).round().long()
 
@@ -111,7 +111,7 @@ def counts_of(
 MOST_ELEMENTS = 7
 
 def as_requests(
-    counts:Tensor, # Atoms of each element, `(batch, 94)`
+    counts:Tensor, # Number of atoms of each element, `(batch, 94)`
 )->Tensor:         # `(batch, 14)`, uint8: up to seven atomic numbers, 0 = none, and how many atoms of each; those with more elements are left out
     "Compositions, in fourteen bytes each."
     Z = ((counts > 0)*torch.arange(1, 95)).sort(1, descending=True)
@@ -119,18 +119,18 @@ def as_requests(
     return table[(counts > 0).sum(1) <= MOST_ELEMENTS].to(torch.uint8)
 
 def from_requests(
-    table:Tensor,  # From `as_requests`, `(batch, 14)`
-)->Tensor:         # Atoms of each element, `(batch, 94)`, int64
+    table:Tensor,  # Atomic numbers and counts from `as_requests`, `(batch, 14)`, uint8
+)->Tensor:         # Number of atoms of each element, `(batch, 94)`, int64
     "Fourteen bytes as a composition."
     Z, n = table.long().chunk(2, 1)
     return torch.zeros(len(table), 95, dtype=torch.long).scatter_add_(1, Z, n)[:, 1:]
 
 # %% ../nbs/10_generation.ipynb #cb09a9c5
 def hidden(
-    c:Tensor,                   # From `condition`, both given, `(batch, 97)`
+    c:Tensor,                   # From `condition`, both given, `(batch, 97)`, unitless
     generator:torch.Generator,
     share:float=.3,             # How often each is hidden
-)->Tensor:                      # `(batch, 97)`
+)->Tensor:                      # The same, with zeros for what is hidden, `(batch, 97)`, unitless
     "Some of what was said, left unsaid."
     counts, atoms = (torch.rand(2, len(c), 1, generator=generator) >= share).float()
     return c*torch.cat([counts.expand(-1, 94), atoms, counts, atoms], 1)
@@ -161,8 +161,8 @@ class FlowPrior(nn.Module):
         self,
         x:Tensor, # Between noise and code, `(batch, latents)`, in units of the codes' deviations
         t:Tensor, # Time, `(batch,)`, from 0 to 1
-        c:Tensor, # From `condition`, `(batch, 97)`
-    )->Tensor:    # Velocity, `(batch, latents)`
+        c:Tensor, # From `condition`, `(batch, 97)`, unitless
+    )->Tensor:    # Velocity, `(batch, latents)`, unitless
         e = t[:, None]*self.frequencies
         u = self.shift(self.time(torch.cat([e.sin(), e.cos()], 1)) + self.asked(c))
         h = self.enter(x)
@@ -174,9 +174,9 @@ class FlowPrior(nn.Module):
 def flow_loss(
     prior:FlowPrior,
     x1:Tensor,                  # Codes in units of their deviations, `(batch, latents)`
-    c:Tensor,                   # From `condition`, `(batch, 97)`
+    c:Tensor,                   # From `condition`, `(batch, 97)`, unitless
     generator:torch.Generator,
-)->Tensor:                      # Mean squared error of the velocity, unitless
+)->Tensor:                      # Mean squared error of the velocity, `()`, unitless
     "How far the velocities are from straight lines between noise and codes."
     x0, t = torch.randn(x1.shape, generator=generator).to(x1), torch.rand(len(x1), generator=generator).to(x1)
     return (prior(x0.lerp(x1, t[:, None]), t, c).float() - (x1 - x0)).square().mean()
@@ -293,12 +293,12 @@ def load_prior(
 @torch.no_grad()
 def integrate(
     prior:FlowPrior,
-    x:Tensor,           # Noise at time 0, or standardised codes at time 1, `(batch, latents)`
-    c:Tensor,           # From `condition`, `(batch, 97)`
+    x:Tensor,           # Noise at time 0, or standardised codes at time 1, `(batch, latents)`, unitless
+    c:Tensor,           # From `condition`, `(batch, 97)`, unitless
     start:float=0., end:float=1.,
     steps:int=50,       # Of Heun's method: two velocities each
     guidance:float=1.,  # 1: the condition as learned; above: more of it
-)->Tensor:              # `(batch, latents)`
+)->Tensor:              # Where they end, same shape as `x`, unitless
     "Follow the velocity from one time to another."
     free = torch.zeros_like(c)
     def velocity(x, t):
@@ -311,19 +311,19 @@ def integrate(
 
 def to_noise(
     prior:FlowPrior,
-    z:Tensor,       # Codes, `(batch, latents)`
+    z:Tensor,       # Codes, `(batch, latents)`, unitless
     steps:int=50,   # Of Heun's method
-)->Tensor:          # `(batch, latents)`, N(0, 1) if the codes are those of crystals and the prior is good
+)->Tensor:          # `(batch, latents)`, unitless, N(0, 1) if the codes are those of crystals and the prior is good
     "The noise from which the prior would have drawn these codes."
     return integrate(prior, (z - prior.mean)/prior.std, condition(batch=len(z)), 1., 0., steps)
 
 def from_noise(
     prior:FlowPrior,
-    x:Tensor,             # `(batch, latents)`
-    c:Tensor|None=None,   # From `condition`; None asks for nothing
+    x:Tensor,             # Noise, `(batch, latents)`, unitless
+    c:Tensor|None=None,   # From `condition`, `(batch, 97)`, unitless; None asks for nothing
     guidance:float=1.,    # Above 1: more of what was asked for
     steps:int=50,         # Of Heun's method
-)->Tensor:                # Codes, `(batch, latents)`
+)->Tensor:                # Codes, `(batch, latents)`, unitless
     "The codes that the prior draws from this noise."
     return integrate(prior, x, condition(batch=len(x)) if c is None else c, 0., 1., steps, guidance)*prior.std + prior.mean
 
@@ -411,7 +411,7 @@ def describe_draws(
 # %% ../nbs/10_generation.ipynb #8975db95
 def with_number(
     codes:AtomCodes,
-    z:Tensor,       # Codes, weighted, `(batch, latents)`, float64
+    z:Tensor,       # Codes, weighted, `(batch, latents)`, float64, in standard deviations of each latent
     start:tuple,    # Z `(batch, atoms)` and xyz `(batch, atoms, 3)` in Å, from the network
     n:Tensor,       # How many atoms there are to be, `(batch,)`
     rounds:int=12,  # Of a short fit each
@@ -431,7 +431,7 @@ def with_number(
     return fit_atoms(codes, z, q, x, gain=1e-3)
 
 def named(
-    charge:np.ndarray,  # Of the atoms of one crystal, `(atoms,)`
+    charge:np.ndarray,  # Of the atoms of one crystal, `(atoms,)`, electrons
     counts:np.ndarray,  # How many atoms of each element were asked for, `(94,)`, as many in all as there are; or none at all
 )->np.ndarray:          # Atomic numbers, `(atoms,)`
     "The palest atoms get the lightest elements: of all ways to hand out the names the one that changes charges least."
@@ -467,7 +467,7 @@ def overlaps(
 
 def keep_apart(
     codes:AtomCodes,
-    z:Tensor,             # Codes, weighted, `(batch, latents)`, float64
+    z:Tensor,             # Codes, weighted, `(batch, latents)`, float64, in standard deviations of each latent
     Z:Tensor,             # Atomic numbers, `(batch, atoms)`, 0 = absent
     xyz:Tensor,           # Start, `(batch, atoms, 3)`, float64, Å
     lattice:Tensor|None,  # Rows a, b, c, `(batch, 3, 3)`, float64, Å; None: the code holds none
@@ -486,7 +486,7 @@ def keep_apart(
 # %% ../nbs/10_generation.ipynb #c9fae5a0
 def read_asked(
     model:CrystalAutoencoder, # Whose code is linear
-    z:Tensor,                 # Codes, `(batch, latents)`
+    z:Tensor,                 # Codes, `(batch, latents)`, unitless
     asked:Tensor,             # From `condition`, the number of atoms given, `(batch, 97)`
     noise:float=DRAW_NOISE,   # As in `generated`
 )->list[Decoded]:             # Their atoms: as many as asked for, of the elements asked for
@@ -526,7 +526,7 @@ def generated(
 def composition_counts(
     formula:str,          # Such as "CaTiO3"
     atoms:int|None=None,  # In all; None: as the formula says
-)->np.ndarray:            # Atoms of each element, `(94,)`, int64
+)->np.ndarray:            # Number of atoms of each element, `(94,)`, int64
     "How many atoms of each element to ask for."
     try: amounts = {Element(e).Z: n for e, n in Composition(formula).items()}
     except (ValueError, KeyError): amounts = {}
@@ -545,7 +545,7 @@ def drawn_requests(
     n:int,
     elements:list[str]|None,   # Only compositions of exactly these elements; None: any
     generator:torch.Generator,
-)->Tensor:                     # Atoms of each element, `(n, 94)`, int64
+)->Tensor:                     # Number of atoms of each element, `(n, 94)`, int64
     "Compositions of training crystals, drawn at random."
     table = prior.requests
     if elements:
@@ -600,9 +600,9 @@ def sample(
 PATHS = ("linear", "spherical", "flow")
 
 def slerp(
-    a:Tensor, b:Tensor,  # Ends, `(latents,)` each
+    a:Tensor, b:Tensor,  # Ends, `(latents,)` each, unitless
     f:Tensor,            # Fractions of the way, `(steps,)`, from 0 to 1
-)->Tensor:               # `(steps, latents)`
+)->Tensor:               # The points, `(steps, latents)`, unitless
     "Along the great circle, the length interpolated."
     angle = torch.arccos((a @ b/(a.norm()*b.norm())).clamp(-1, 1))
     if angle < 1e-4: return torch.lerp(a, b, f[:, None])
@@ -610,11 +610,11 @@ def slerp(
     return on_circle/angle.sin()*((1 - f)*a.norm() + f*b.norm())[:, None]
 
 def path(
-    a:Tensor, b:Tensor,           # Codes, `(latents,)` each
+    a:Tensor, b:Tensor,           # Codes, `(latents,)` each, unitless
     steps:int=9,                  # Points, the ends included
     kind:str="linear",            # "linear", "spherical" or "flow"
     prior:FlowPrior|None=None,    # Needed by "flow"
-)->Tensor:                        # Codes, `(steps, latents)`
+)->Tensor:                        # Codes, `(steps, latents)`, unitless
     "Points between two codes; the ends are the codes themselves."
     if kind not in PATHS: raise ValueError(f"path {kind!r} is not known; use one of {', '.join(PATHS)}")
     if kind == "flow" and prior is None: raise ValueError("a path through the flow needs the learned prior; give one or use 'linear'")
