@@ -48,7 +48,7 @@ def main():
     ap.add_argument("--fast", action="store_true", help="leave out the wheel and the site")
     ap.add_argument("-k", metavar="WORD", default="", help="only the tests with this in their name")
     arg = ap.parse_args()
-    gate = [gates.environment, gates.export, gates.clean, gates.hygiene, gates.docments, gates.readme, gates.sidebar, gates.results] + [gates.wheel, gates.site] * (not arg.fast)
+    gate = [gates.environment, gates.export, gates.clean, gates.hygiene, gates.docments, gates.shapes, gates.readme, gates.sidebar, gates.results] + [gates.wheel, gates.site] * (not arg.fast)
     tests = {g.__name__: g for g in gate} | {p.relative_to(ROOT/"nbs").with_suffix("").as_posix(): (lambda p=p: notebook(p)) for p in notebooks()}
     order = sorted((n for n in tests if arg.k in n), key=lambda n: FIRST.index(n) if n in FIRST else len(FIRST))
     before, passed, failed = files(), 0, 0
