@@ -21,6 +21,7 @@ from torch import Tensor
 from torch import nn
 from torch.func import jvp
 from torch.func import vjp
+from .crystals import track
 from .voxels import Grid
 from .vae import SpectralCode
 from .vae import along_axes
@@ -605,6 +606,7 @@ def refine(
     noise:float|Tensor=0., # Standard deviation of the noise on each latent, a number or `(latents,)`, in units of the latent's own; inf = carries nothing
     steps:int=40,          # Most steps of one fit
     chunk:int=32,          # Crystals that are fitted together
+    progress:bool=False,   # Show how far it is
 )->Refined:
     "The atoms whose density has the given code."
     codes = (AtomCodes if isinstance(vae, SpectralCode) else NetworkCodes)(vae, grid, sigma, noise)
@@ -613,7 +615,11 @@ def refine(
     q, x = pack(Z.double() * ((Z > 0).sum(1, keepdim=True) <= room), xyz.double().clamp(0, codes.grid.box))
     q, x = F.pad(q, (0, room))[:, :room], F.pad(x, (0, 0, 0, room))[:, :room]
     order = (q > 0).sum(1).argsort()
-    parts = [finish(codes, z[i], search(codes, z[i], q[i], x[i], steps=steps)) for i in order.split(chunk)]
+    parts = []
+    with track(total=len(z), desc="Fitting", unit="crystals", show=progress) as bar:
+        for i in order.split(chunk):
+            parts.append(finish(codes, z[i], search(codes, z[i], q[i], x[i], steps=steps)))
+            bar.update(len(i))
     r = Refined(*(torch.cat(v)[order.argsort()] for v in zip(*parts)))
     M = max((r.Z > 0).sum(1).tolist() + [0])
     return Refined(*(v[:, :M] if v.ndim > 1 else v for v in r))
