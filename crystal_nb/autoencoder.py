@@ -303,7 +303,7 @@ def placed_batches(self,
     lattices = samples.lattice.numpy() if carries_lattice(self.config) else [None]*len(keep)
     true = [Decoded(q[k].numpy(), x[k].numpy(), True, A) for q, x, k, A in zip(samples.Z, samples.xyz, keep, lattices)]
     order = np.argsort(crystals.counts, kind="stable")
-    batches = [torch.as_tensor(rows) for rows in np.array_split(order, range(batch, len(order), batch))]
+    batches = [torch.as_tensor(rows) for rows in np.array_split(order, range(batch, len(order), batch)) if len(rows)]
     return Placed(crystals, samples, true, pd.concat([bad, large], ignore_index=True), batches)
 
 # %% ../nbs/09a_autoencoder.ipynb #94159eae
