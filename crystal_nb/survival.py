@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['CURES', 'ROUNDING', 'FIT', 'NETWORK', 'FINE', 'WATCH', 'FAILS', 'SURE', 'MARKS', 'COLORS', 'NEUTRAL', 'BLUE',
            'ORANGE', 'GREEN', 'one_crystal', 'merging', 'valley', 'Contrast', 'contrast', 'along', 'pieces', 'Placed',
-           'turned_cell', 'smallest_cell', 'cut_cubes', 'lattice_seen', 'orientations', 'Certainty', 'inverse',
-           'certainty', 'spread', 'saved_code', 'linear_code', 'logistic', 'chance_of_fit', 'chance_of_network', 'Part',
-           'Survival', 'Seen', 'shifted', 'box_remedies', 'box_part', 'lattice_part', 'equation_part', 'contrast_part',
-           'sphere_part', 'noise_part', 'Examination', 'report', 'headline', 'as_text', 'status_html', 'numbers_html',
-           'as_html', 'profile_panel', 'rotation_panel', 'equation_panel', 'sphere_panel', 'plane_of', 'draw_survival',
-           'as_png', 'slider', 'SurvivalView', 'in_notebook', 'will_it_survive']
+           'turned_cell', 'smallest_cell', 'cut_cubes', 'placed_cubes', 'lattice_seen', 'orientations', 'Certainty',
+           'inverse', 'certainty', 'spread', 'saved_code', 'linear_code', 'logistic', 'features', 'chance_of_fit',
+           'stays_inside', 'chance_of_network', 'Part', 'Survival', 'Seen', 'shifted', 'box_remedies', 'box_part',
+           'lattice_part', 'equation_part', 'contrast_part', 'sphere_part', 'noise_part', 'Examination', 'report',
+           'headline', 'as_text', 'status_html', 'numbers_html', 'as_html', 'profile_panel', 'rotation_panel',
+           'equation_panel', 'sphere_panel', 'plane_of', 'draw_survival', 'as_png', 'slider', 'SurvivalView',
+           'in_notebook', 'will_it_survive']
 
 # %% ../nbs/12a_survival.ipynb #2fd270da
+import asyncio
 import html
 import io
 import math
@@ -116,7 +118,7 @@ class Contrast(NamedTuple):
     valley:float   # Depth of the valley between that pair in the drawn density, share of the lower peak
 
 def contrast(
-    Z:np.ndarray,   # Elements, `(atoms,)`
+    Z:np.ndarray,   # Atomic numbers, `(atoms,)`
     xyz:np.ndarray, # Positions as placed in the box, `(atoms, 3)`, Å
     sigma:float,    # Width of the Gaussians, Å
 )->Contrast:
@@ -146,7 +148,7 @@ def along(
 
 # %% ../nbs/12a_survival.ipynb #6e93b029
 def pieces(
-    Z:Tensor,      # Elements, `(atoms,)`
+    Z:Tensor,      # Atomic numbers, `(atoms,)`
     xyz:Tensor,    # Positions in the box, `(atoms, 3)`, Å
     config:Config, # Says the grid and the radius of the spheres
 )->tuple[int,int]: # Pairs of atoms whose spheres overlap; connected pieces of all spheres, on the grid
@@ -159,12 +161,13 @@ def pieces(
 # %% ../nbs/12a_survival.ipynb #a61d2ec4
 class Placed(NamedTuple):
     "One crystal in the box, many times."
-    Z:Tensor        # Elements of one cell, `(atoms,)`
+    Z:Tensor        # Atomic numbers of one cell, `(atoms,)`
     xyz:Tensor      # Positions in each orientation, `(rotations, atoms, 3)`, Å
     reach:Tensor    # How far from the middle the farthest atom is along an axis, `(rotations,)`, Å; the box holds box/2
-    share:float     # Orientations in which all atoms are inside
-    cell:str        # Which cell: "given", "shortest" or "primitive"
+    share:float     # Orientations in which all atoms of the given cell are inside
+    cell:str        # Which cell is encoded: "given", "shortest" or "primitive"
     lattice:Tensor  # Its vectors in each orientation, `(rotations, 3, 3)`, Å
+    fits:Tensor     # Whether all of it is inside, `(rotations,)`, bool
     seen:float=1.   # Cubes that show a lattice, as a share of those that hold an image of every atom
 
 def turned_cell(
@@ -179,7 +182,7 @@ def turned_cell(
     R = random_rotations(rotations, seed, torch.float64) if config.rotate else torch.eye(3, dtype=torch.float64)[None]
     x = ((frac - (frac.mean(1, keepdim=True) if config.center == "atoms" else .5)) @ lattice) @ R.mT
     reach = x.abs().amax((1, 2))
-    return Placed(Z[0], x + config.box/2, reach, float((reach < config.box/2).double().mean()), cell, lattice @ R.mT)
+    return Placed(Z[0], x + config.box/2, reach, float((reach < config.box/2).double().mean()), cell, lattice @ R.mT, reach < config.box/2)
 
 def smallest_cell(
     crystal:Crystals, # One
@@ -195,24 +198,37 @@ def cut_cubes(
     config:Config,    # Says the box
     rotations:int,    # How many
     seed:int,
-)->Placed:
-    "The primitive cell of a repeating crystal, of each atom the image nearest to the middle, in many cubes."
-    g, (Z, frac, lattice) = make_generator(seed), padded(smallest_cell(crystal))
+)->tuple[Tensor,Tensor,Tensor,Tensor]: # Atomic numbers `(atoms,)`; of each atom the image nearest to the middle, `(rotations, atoms, 3)`, Å; whether all are inside, `(rotations,)`, bool; the shortest lattice vectors, `(rotations, 3, 3)`, Å
+    "Cubes cut out of a repeating crystal anywhere, in any orientation."
+    g, (Z, frac, lattice) = make_generator(seed), padded(in_shortest_cells(crystal))
     L = lattice @ random_rotations(rotations, g, torch.float64).mT if config.rotate else lattice.expand(rotations, 3, 3)
     x = ((frac + torch.rand(rotations, 1, 3, generator=g, dtype=frac.dtype)) % 1) @ L
     xyz, has = (torch.cat(v) for v in zip(*(central(a, b, config.box) for a, b in zip(x.split(50), L.split(50)))))
-    p = Placed(Z[0], xyz, (xyz - config.box/2).abs().amax((1, 2)), float(has.all(1).double().mean()), "primitive", L)
+    return Z[0], xyz, has.all(1), L
+
+def placed_cubes(
+    crystal:Crystals, # One
+    config:Config,    # Says the box
+    rotations:int,    # How many
+    seed:int,
+)->Placed:
+    "The given cell must have all its atoms in the cube; what is read off the cube and encoded is the primitive cell."
+    given, small = cut_cubes(crystal, config, rotations, seed), smallest_cell(crystal)
+    own = given if small.counts[0] == crystal.counts[0] else cut_cubes(small, config, rotations, seed)
+    reach = (given[1] - config.box/2).abs().amax((1, 2))
+    p = Placed(own[0], own[1], reach, float(given[2].double().mean()), "given" if own is given else "primitive", own[3], own[2])
     return p._replace(seen=lattice_seen(p, config))
 
+# %% ../nbs/12a_survival.ipynb #f01a6e96
 def lattice_seen(
-    p:Placed,         # From `cut_cubes`
+    p:Placed,         # From `placed_cubes`
     config:Config,    # Says the box and the width of the atoms
     most:int=30,      # Cubes that are looked at
 )->float:             # Their share, of those in which all atoms have an image inside
-    "In how many cubes the images of atoms repeat in three independent directions, so that there is a lattice to be read."
+    "In how many cubes the images of atoms, up to 2 sigma outside, repeat in three independent directions, so that there is a lattice to be read."
     seen = []
-    for k in (p.reach < config.box/2).nonzero()[:most, 0].tolist():
-        atom, T, _ = images(Cell(p.lattice[k].numpy(), p.xyz[k].numpy(), np.ones(len(p.Z))), config.box, config.sigma)
+    for k in p.fits.nonzero()[:most, 0].tolist():
+        atom, T, _ = images(Cell(p.lattice[k].numpy(), p.xyz[k].numpy(), np.ones(len(p.Z))), config.box, 2*config.sigma)
         seen.append(np.linalg.matrix_rank(T - T[np.searchsorted(atom, np.arange(len(p.Z)))][atom]) == 3)
     return float(np.mean(seen)) if seen else 0.
 
@@ -224,11 +240,12 @@ def orientations(
 )->tuple[Placed,float]: # The better of the cells that will be tried; the chance that `reconstruct` finds it a place
     "How a crystal finds a place in the box."
     if config.representation != "unit-cell":
-        p = cut_cubes(crystal, config, rotations, seed)
+        p = placed_cubes(crystal, config, rotations, seed)
         return p, 1. if config.representation == "repeating" else 1 - (1 - p.share)**10
     given = turned_cell(crystal, config, rotations, seed)
     if given.share > .3: return given, 1 - (1 - given.share)**10
     short = turned_cell(in_shortest_cells(crystal), config, rotations, seed, "shortest")
+    if max(given.share, short.share) < .05 and rotations < 1000: return orientations(crystal, config, 10*rotations, seed)
     return max(given, short, key=lambda p: p.share), 1 - (1 - given.share)**10*(1 - short.share)**100
 
 # %% ../nbs/12a_survival.ipynb #6718b36a
@@ -239,11 +256,12 @@ class Certainty(NamedTuple):
     xyz:Tensor    # Standard deviation of each position along its worst coordinate, `(atoms,)`, Å
     Z:Tensor      # Standard deviation of each charge, atoms of one element having one, `(atoms,)`, electrons
     alone:Tensor  # The same if each atom had a charge of its own, `(atoms,)`, electrons
+    numbers:int   # Numbers of the density that are used
     worst:Tensor  # Largest error in draws of the noise, in units of what an exact crystal tolerates, `(draws,)`, unitless
 
 def inverse(
-    G:Tensor,      # Derivatives of the numbers, `(unknowns, equations)`, float64
-)->Tensor|None:    # Inverse of G Gᵀ, `(unknowns, unknowns)`; None if the equations do not determine the unknowns
+    G:Tensor,      # Derivatives of the numbers, `(unknowns, equations)`, 1 over the unit of each unknown (Å, electrons)
+)->Tensor|None:    # Inverse of G Gᵀ, `(unknowns, unknowns)`, products of their units; None if the equations do not determine the unknowns
     "The covariance for noise of one, scaled so that it can be computed."
     A = G @ G.T
     D = A.diagonal().sqrt().clamp(min=1e-30)
@@ -252,7 +270,7 @@ def inverse(
 
 def certainty(
     J:Tensor,        # Derivatives of the code by x, y, z (1/Å) and charge of each atom, `(atoms, 4, latents)`, for numbers of unit variance
-    Z:Tensor,        # Elements, `(atoms,)`
+    Z:Tensor,        # Atomic numbers, `(atoms,)`
     draws:int=200,   # Of the noise
 )->Certainty:
     "Linear algebra around the true atoms."
@@ -260,15 +278,15 @@ def certainty(
     charges = J.new_zeros(int(kind.max()) + 1, J.shape[2]).index_add_(0, kind, J[:, 3])
     far = torch.full((n,), math.inf, dtype=J.dtype)
     C, own = inverse(torch.cat([J[:, :3].flatten(0, 1), charges])), inverse(J.flatten(0, 1))
-    if C is None: return Certainty(far, far, far, far.new_full((draws,), math.inf))
+    if C is None: return Certainty(far, far, far, J.shape[2], far.new_full((draws,), math.inf))
     s = C.diagonal().clamp(min=0).sqrt()
     L = torch.linalg.cholesky(C + 1e-12*torch.diag(C.diagonal()))
     e = L @ torch.randn(len(C), draws, generator=torch.Generator().manual_seed(0), dtype=C.dtype)
     worst = torch.maximum(e[:3*n].view(n, 3, draws).norm(dim=1).amax(0)/.1, e[3*n:].abs().amax(0)/.5)
-    return Certainty(s[:3*n].view(n, 3).amax(1), s[3*n:][kind], far if own is None else own.diagonal()[3::4].clamp(min=0).sqrt(), worst)
+    return Certainty(s[:3*n].view(n, 3).amax(1), s[3*n:][kind], far if own is None else own.diagonal()[3::4].clamp(min=0).sqrt(), J.shape[2], worst)
 
 # %% ../nbs/12a_survival.ipynb #ad47761d
-def spread(codes:AtomCodes)->Tensor: # `(latents,)`: how far each number varies over the same 200 heaps of random atoms
+def spread(codes:AtomCodes)->Tensor: # `(latents,)`, in units of each number's own deviation: how far it varies over the same 200 heaps of random atoms
     g = torch.Generator().manual_seed(0)
     Z, xyz = torch.randint(1, 95, (200, 12), generator=g).double(), codes.grid.box*(.15 + .7*torch.rand(200, 12, 3, generator=g, dtype=torch.float64))
     return codes(Z, xyz).std(0)
@@ -296,22 +314,42 @@ def linear_code(
     return config, AtomCodes(other, sigma=sigma)
 
 # %% ../nbs/12a_survival.ipynb #fd462ed8
-FIT = (-1.6, .65, -1.45)         # constant; log odds of the ideal decoder; log of the deviation of the least sure charge
-NETWORK = {"unit-cell": (3.3, -1.6, 2.9, -40.), "folded": (2.4, -1.5, 3.1, -40.)} # constant; log atoms; log of the merging sigma in units of sigma; noise
+FIT = (-0.04, 0.66, -0.76, 3.51)     # constant; log odds of the ideal decoder; log of the deviation of the least sure charge; log of the share of free numbers
+NETWORK = {"unit-cell": (3.63, -1.72, 2.48, -59.57), "folded": (2.56, -1.66, 2.53, -28.6)} # constant; log atoms; log of the merging sigma in units of sigma; noise
 
-def logistic(weights, *values)->float: # Chance, 0 to 1
+def logistic(
+    weights:tuple,  # A constant, and one for each value
+    *values:float,
+)->float:           # Chance, 0 to 1
     t = weights[0] + sum(w*v for w, v in zip(weights[1:], values))
     return 1/(1 + math.exp(-min(max(t, -40.), 40.)))
+
+def features(
+    certain:list[Certainty], # Of the crystal, in a few orientations
+    noise:float,             # Standard deviation of the noise on each number, in units of its own
+)->tuple[float,float,float]: # Log odds of the ideal decoder; log of the deviation of the least sure charge; log of the share of numbers that no unknown uses up
+    "What the chance depends on, averaged over the orientations."
+    s = max(noise, ROUNDING)
+    ideal = np.mean([float((s*c.worst < 1).double().mean()) for c in certain])
+    alone = np.mean([math.log(min(max(s*float(c.alone.max()), 1e-6), 1e3)) for c in certain])
+    return math.log((ideal + .005)/(1.005 - ideal)), alone, math.log(max(1 - 4*len(certain[0].Z)/certain[0].numbers, .003))
 
 def chance_of_fit(
     certain:list[Certainty], # Of the crystal, in a few orientations
     noise:float,             # Standard deviation of the noise on each number, in units of its own
 )->float:                    # 0 to 1
     "The chance that the fit gives the crystal back exactly, once it is in the box."
-    s = max(noise, ROUNDING)
-    ideal = np.mean([float((s*c.worst < 1).double().mean()) for c in certain])
-    alone = np.mean([math.log(min(max(s*float(c.alone.max()), 1e-6), 1e3)) for c in certain])
-    return logistic(FIT, math.log((ideal + .005)/(1.005 - ideal)), alone)
+    return logistic(FIT, *features(certain, noise))
+
+def stays_inside(
+    certain:list[Certainty], # Of the crystal, in a few orientations
+    noise:float,             # Standard deviation of the noise on each number, in units of its own
+    volume:float,            # Of the cell, Å³
+    box:float,               # Edge of the cube, Å
+)->float:                    # 0 to 1
+    "The chance that no image of an atom crosses a face of the cube."
+    off = max(noise, ROUNDING)*math.sqrt(2/math.pi)*float(np.mean([c.xyz.mean() for c in certain]))
+    return math.exp(-min(6*box**2*len(certain[0].Z)/volume*off, 50.)) if math.isfinite(off) else 0.
 
 def chance_of_network(
     config:Config,  # Says the representation
@@ -375,7 +413,7 @@ class Survival:
 
 class Seen(NamedTuple):
     "Atoms and orientations behind a report."
-    Z:np.ndarray      # Elements, `(atoms,)`
+    Z:np.ndarray      # Atomic numbers, `(atoms,)`
     xyz:np.ndarray    # Positions in one orientation, `(atoms, 3)`, Å
     reach:np.ndarray  # How far from the middle the farthest atom is, in many orientations, `(rotations,)`, Å
     radius:float      # Of the spheres, Å
@@ -399,15 +437,20 @@ def box_remedies(
     seed:int=0,
 )->tuple:             # Sentences
     "What would take the crystal in, each tried."
-    def holds(crystal, config): return orientations(crystal, config, 100, seed)[1] > .5
+    def holds(crystal, config):
+        p, placed = orientations(crystal, config, 100, seed)
+        return placed*p.seen > .5
     cure, small = [], smallest_cell(crystal)
     other, shift = shifted(crystal)
+    if small.counts[0] < crystal.counts[0] and holds(small, config): cure.append(f"give the primitive cell, which has {small.counts[0]} atoms instead of {crystal.counts[0]} and fits: structure.get_primitive_structure()")
     if config.representation == "unit-cell":
-        if small.counts[0] < crystal.counts[0] and holds(small, config): cure.append(f"give the primitive cell, which has {small.counts[0]} atoms instead of {crystal.counts[0]} and fits: structure.get_primitive_structure()")
-        elif holds(other, config): cure.append(f"shift the origin, so that no face of the cell cuts the atoms apart: structure.translate_sites(range(len(structure)), {shift.tolist()})")
+        if not cure and holds(other, config): cure.append(f"shift the origin, so that no face of the cell cuts the atoms apart: structure.translate_sites(range(len(structure)), {shift.tolist()})")
         if 4*small.counts[0] + 9 <= config.latents and holds(crystal, config.replace(representation="folded", lattice=False)): cure.append('use model="repeating", which takes of each atom the image nearest to the middle of the box')
     need = next((b for b in range(2*math.ceil(config.box/2 + .01), 26, 2) if (p.reach < b/2).double().mean() > .07), None)
     if config.representation != "unit-cell": need = next((b for b in range(2*math.ceil(config.box/2 + .01), 26, 2) if holds(crystal, config.replace(box=float(b)))), None)
+    if not need and config.representation == "folded":
+        single = config.replace(representation="unit-cell", lattice=True)
+        return box_remedies(crystal, single, turned_cell(crystal, single, 100, seed), seed)
     train = f"train a model for a box of {need} Å: crystal_nb train SOURCE --out DIR "
     own = f" --set box={need} --set voxels={3*(need or 0)} --set latents={round(.3*(need or 0)**3)}"
     if need and config.representation != "unit-cell": cure.append(train + f"--set representation={config.representation}{own}")
@@ -424,11 +467,11 @@ def box_part(
     "Do all atoms fit the box?"
     if config.representation == "repeating": return Part("box", 1., FINE, "a repeating cube is full of atoms, whatever the cell")
     n = len(p.reach)
-    few = f"all {n}" if p.share == 1 else f"none of {n}" if not p.share else f"{p.share*n:.0f} of {n}"
-    what = f"in {few} cubes an image of every atom of the primitive cell is inside" if p.cell == "primitive" else f"in {few} orientations" + (" of its shortest cell" if p.cell == "shortest" else "") + f" all atoms are inside the {config.box:g} Å box"
+    few = f"all {n:,}" if p.share == 1 else f"none of {n:,}" if not p.share else f"{p.share*n:.0f} of {n:,}"
+    what = f"in {few} cubes an image of every atom of the cell is inside" if config.representation == "folded" else f"in {few} orientations" + (" of its shortest cell" if p.cell == "shortest" else "") + f" all atoms are inside the {config.box:g} Å box"
     if placed < .9 and p.share: what += f"; `reconstruct` finds such a one with a chance of {placed:.0%}"
     if not p.share: what += f": the farthest atom is at least {p.reach.min():.1f} Å from the middle along an axis, and the box ends at {config.box/2:g} Å"
-    return Part("box", p.share, FINE if placed >= .9 else WATCH if placed >= .5 else FAILS, what, () if placed >= .9 else box_remedies(crystal, config, p, seed))
+    return Part("box", p.share, FINE if placed >= .9 else WATCH if placed >= .1 else FAILS, what, () if placed >= .9 else box_remedies(crystal, config, p, seed))
 
 def lattice_part(
     crystal:Crystals, config:Config, p:Placed, edge:float, # Longest edge of the shortest cell, Å
@@ -439,7 +482,8 @@ def lattice_part(
     if not p.share: return Part("lattice", 0., WATCH, f"the longest edge of the shortest cell is {edge:.1f} Å; no cube holds every atom, so none can be read")
     if p.seen >= .9: return Part("lattice", p.seen, FINE, seen)
     cell = orientations(crystal, config.replace(representation="unit-cell", lattice=True), 100, seed)[1] > .5
-    return Part("lattice", p.seen, WATCH if p.seen >= .5 else FAILS, seen, ('use model="unit-cell", whose code is given the lattice',) if cell else ())
+    larger = () if cell else box_remedies(crystal, config, p, seed)
+    return Part("lattice", p.seen, WATCH if p.seen >= .5 else FAILS, seen, ('use model="unit-cell", whose code is given the lattice',) if cell else larger)
 
 def equation_part(
     crystal:Crystals, config:Config,
@@ -461,9 +505,9 @@ def contrast_part(c:Contrast, pair:str, sigma:float, config:Config)->Part:
     if not c.pairs: return Part("contrast", 1., FINE, "a single atom has nothing to merge with")
     who = f"{pair} at {c.distance:.2f} Å" + ("" if c.closest > c.distance - .005 else f" (the closest two atoms are {c.closest:.2f} Å apart)")
     if not c.merged: return Part("contrast", c.valley, FINE, f"at sigma {sigma:g} Å every atom has a peak of its own; the first to merge would be {who}, at sigma {c.merges:.2f} Å: the valley between them is {c.valley:.0%} deep")
-    says = f"at sigma {sigma:g} Å {c.merged} of {c.pairs} neighbouring pairs are one bump if nothing else is near; the hardest, {who}, has two peaks only below sigma {c.merges:.2f} Å"
-    s, fit = .9*c.merges, "leave it to the fit (refine=True, the default), which needs no peaks"
-    cure = f"{fit}; a model with sigma {s:.2f} Å would resolve them: --set sigma={s:.2f} --set latents={min(3375, round(config.latents/s**3, -2)):.0f}" if s >= .45 else f"{fit}; a grid of {config.box/config.voxels:.2f} Å carries no sigma small enough to resolve them"
+    says = f"at sigma {sigma:g} Å {c.merged} of {c.pairs} neighbouring pairs make one bump; the hardest, {who}, has two peaks only below sigma {c.merges:.2f} Å"
+    s, fit = .9*c.merges, "merged peaks are hard for the network alone; the fit (refine=True, the default) needs no peaks"
+    cure = f"{fit}. A model of sigma {s:.2f} Å would resolve them: --set sigma={s:.2f} --set latents={min(3375, round(config.latents/s**3, -2)):.0f}" if s >= .45 else f"{fit}. No sigma that a grid of {config.box/config.voxels:.2f} Å carries resolves them"
     return Part("contrast", c.valley, WATCH, says, (cure,))
 
 def sphere_part(overlaps:int, count:int, atoms:int, closest:float, radius:float)->Part:
@@ -475,7 +519,7 @@ def sphere_part(overlaps:int, count:int, atoms:int, closest:float, radius:float)
 
 # %% ../nbs/12a_survival.ipynb #a1ee439c
 def noise_part(
-    certain:list[Certainty], Z:Tensor, # In a few orientations; elements `(atoms,)`
+    certain:list[Certainty], Z:Tensor, # In a few orientations; atomic numbers `(atoms,)`
     noise:float, latents:int, config:Config, # Of the question
     nats:float, needs:float,           # What the noise leaves, what a plain list needs
 )->tuple[Part,float,float,str,float]:  # Deviation of the least sure position (Å) and charge (electrons), the element of that charge, the chance
@@ -508,9 +552,9 @@ class Examination:
         self.crystal, self.model, self.seed, self.known = one_crystal(structure), str(model), seed, {}
         self.config = linear_code(model)[0]
         self.placed, self.chance_placed = orientations(self.crystal, self.config, seed=seed)
-        order = (self.placed.reach >= self.config.box/2).long().argsort(stable=True)  # those that fit first
-        self.rows = order[:oriented] if self.placed.share else order[:0]
-        self.Z, xyz = self.placed.Z, self.placed.xyz[order[0] if self.placed.share else self.placed.reach.argmin()]
+        order = (~self.placed.fits).long().argsort(stable=True)  # those that fit first
+        self.rows = order[:min(oriented, int(self.placed.fits.sum()))] if self.placed.share else order[:0]
+        self.Z, xyz = self.placed.Z, self.placed.xyz[order[0] if self.placed.fits.any() else self.placed.reach.argmin()]
         self.drawn = self.Z, xyz
         if self.config.representation == "repeating": self.drawn = tuple(t[0] for t in tile(self.Z[None], xyz[None], self.placed.lattice[order[:1]], self.config.box))
         self.edge = float(self.placed.lattice[0].norm(dim=1).max())
@@ -518,7 +562,7 @@ class Examination:
     def once(self, key:tuple, make): # What was computed for this key, or will be now
         if key not in self.known: self.known[key] = make()
         return self.known[key]
-    def derivatives(self, sigma:float)->list[Tensor]: # `(atoms, 4, latents)` for each orientation, for numbers of unit variance
+    def derivatives(self, sigma:float)->list[Tensor]: # `(atoms, 4, latents)` for each orientation, by x, y, z (1/Å) and charge, for numbers of unit variance
         codes = linear_code(self.model, sigma)[1]
         if codes is None or self.config.representation == "repeating": return []
         J = [columns(codes, self.placed.xyz[k], double=True) for k in self.rows]
@@ -552,9 +596,10 @@ def report(
     parts = [self.remedied, *([lattice_part(self.crystal, c, self.placed, self.edge, self.seed)] if c.representation != "unit-cell" else []),
              equation_part(self.crystal, c, n, latents), contrast_part(con, pair, sigma, c), sphere_part(overlaps, count, len(self.drawn[0]), con.closest, c.radius), said]
     found = self.chance_placed*self.placed.seen
+    if certain and c.representation != "unit-cell": chance *= self.once(("inside", noise, sigma, k), lambda: stays_inside(certain, noise, float(torch.linalg.det(self.placed.lattice[0]).abs()), c.box))
     chance *= found
     verdict = "will not fit" if any(p.verdict == FAILS for p in parts) else "will survive" if chance >= SURE else "may fail"
-    seen = Seen(*(t.numpy() for t in self.drawn), self.placed.reach.numpy(), c.radius, "cubes" if self.placed.cell == "primitive" else "orientations")
+    seen = Seen(*(t.numpy() for t in self.drawn), self.placed.reach.numpy(), c.radius, "orientations" if c.representation == "unit-cell" else "cubes")
     network = found*chance_of_network(c, n, con.merges/sigma, noise) if k == c.latents - own and sigma == c.sigma else math.nan
     return Survival(self.crystal.formula(0), n, self.model, c.box, sigma, latents, noise, verdict, parts, con, pair, overlaps, count, self.placed.share, self.chance_placed, self.edge, self.placed.seen,
                     4*n + 9*(own > 0 or c.representation != "unit-cell"), nats, needs, sx, sz, weakest, 0. if verdict == "will not fit" else chance, network, seen)
@@ -579,7 +624,7 @@ def as_text(
     wrap = lambda text, first: textwrap.fill(text, width, initial_indent=first, subsequent_indent=" "*len(first))
     lines = [asked, "", verdict.upper() if not verdict.count("(") else verdict.replace(s.verdict, s.verdict.upper(), 1), ""]
     lines += [wrap(p.says, f"  {MARKS[p.verdict]} {p.name:<10} ") for p in s.parts]
-    if s.remedies: lines += ["", "what to change"] + [wrap(r, "  - ") for r in dict.fromkeys(s.remedies)]
+    if s.remedies: lines += ["", "what helps"] + [wrap(r, "  - ") for r in dict.fromkeys(s.remedies)]
     return "\n".join(lines)
 
 COLORS = {"will survive": "#2e9e6b", "may fail": "#c98512", "will not fit": "#d3504a", FINE: "#2e9e6b", WATCH: "#c98512", FAILS: "#d3504a"}
@@ -593,7 +638,7 @@ def numbers_html(s:Survival)->str: # The parts as a table, and what to change
     cell = f"{NEUTRAL} padding: .15em .6em .15em 0; vertical-align: top; text-align: left; white-space: normal"
     rows = "".join(f'<tr style="background: none"><td style="{cell}"><b style="color: {COLORS[p.verdict]}">{MARKS[p.verdict]}</b></td><td style="{cell}">{p.name}</td><td style="{cell}">{html.escape(p.says)}</td></tr>' for p in s.parts)
     cure = "".join(f"<li>{html.escape(r)}</li>" for r in dict.fromkeys(s.remedies))
-    return f'<div style="{NEUTRAL} line-height: 1.35; max-width: 60em"><table style="border-collapse: collapse; border: none; {NEUTRAL}">{rows}</table>' + (f'<div style="margin-top: .4em">what to change</div><ul style="margin: .1em 0 0 0; padding-left: 1.4em">{cure}</ul>' if cure else "") + "</div>"
+    return f'<div style="{NEUTRAL} line-height: 1.35; max-width: 60em"><table style="border-collapse: collapse; border: none; {NEUTRAL}">{rows}</table>' + (f'<div style="margin-top: .4em">what helps</div><ul style="margin: .1em 0 0 0; padding-left: 1.4em">{cure}</ul>' if cure else "") + "</div>"
 
 def as_html(s:Survival)->str: # For a notebook
     return status_html(s) + numbers_html(s)
@@ -635,6 +680,7 @@ def equation_panel(ax, s:Survival, ink:str):
     ax.set(title="enough numbers?", yticks=[0, 1], yticklabels=[b[0] for b in bars], xlim=(0, 1.18*max(b[1] for b in bars)), ylim=(-.6, 2.1), xlabel="count")
     if math.isfinite(s.std_xyz): ax.text(.02, .97, f"the noise leaves {s.nats:,.0f} nats, a plain list takes {s.needs:,.0f};\npositions ±{s.std_xyz:.2g} Å, charges ±{s.std_Z:.2g}", transform=ax.transAxes, va="top", fontsize=8, color=ink)
 
+# %% ../nbs/12a_survival.ipynb #b07a9d2a
 def sphere_panel(ax, s:Survival, ink:str):
     "The plane of the pair and the atom nearest to it, with every sphere that it cuts or nearly cuts."
     Z, x, c = s.seen.Z, s.seen.xyz, s.contrast
@@ -704,21 +750,29 @@ class SurvivalView(widgets.VBox):
         sigma:float|None=None,  # At the start, Å; None: the model's own
         latents:int|None=None,  # At the start; None: all
     ):
-        self.examination, c = examination, examination.config
-        own = 9*carries_lattice(c)
-        self.sigma = slider(widgets.FloatSlider, "cnb-sigma", description="sigma (Å)", min=.3, max=2., step=.05, value=sigma or c.sigma)
-        self.noise = slider(widgets.FloatSlider, "cnb-noise", description="noise", min=0., max=.2, step=.002, value=noise, readout_format=".3f")
-        self.latents = slider(widgets.IntSlider, "cnb-latents", description="numbers", min=own + 1, max=c.latents, value=latents or c.latents)
+        self.examination, c, self.waiting = examination, examination.config, None
+        s, own = examination.report(noise, sigma, latents), 9*carries_lattice(c)
+        self.sigma = slider(widgets.FloatSlider, "cnb-sigma", description="sigma (Å)", min=min(.3, s.sigma), max=max(2., s.sigma), step=.05, value=s.sigma)
+        self.noise = slider(widgets.FloatSlider, "cnb-noise", description="noise", min=0., max=max(.2, s.noise), step=.002, value=s.noise, readout_format=".3f")
+        self.latents = slider(widgets.IntSlider, "cnb-latents", description="numbers", min=own + 1, max=c.latents, value=s.latents)
         self.status, self.numbers, self.picture = widgets.HTML(), widgets.HTML(), widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
         self.status.add_class("cnb-status"); self.numbers.add_class("cnb-numbers")
         for w in (self.sigma, self.noise, self.latents): w.observe(self.update, "value")
         super().__init__([self.status, self.sigma, self.noise, self.latents, self.numbers, self.picture])
         self.add_class("cnb-survive")
         self.update()
+        self.redraw()
     def update(self, change=None):
-        "Answer for where the sliders stand."
+        "Answer in words for where the sliders stand; the picture follows once they rest for a tenth of a second."
         self.survival = s = self.examination.report(self.noise.value, self.sigma.value, self.latents.value)
-        self.status.value, self.numbers.value, self.picture.value = status_html(s), numbers_html(s), as_png(s.draw("clear"))
+        self.status.value, self.numbers.value = status_html(s), numbers_html(s)
+        if self.waiting: self.waiting.cancel()
+        try: self.waiting = asyncio.get_running_loop().call_later(.1, self.redraw)
+        except RuntimeError: self.redraw()  # no kernel, so nobody to wait for
+    def redraw(self):
+        "The picture for where the sliders stand."
+        self.waiting = None
+        self.picture.value = as_png(self.survival.draw("clear"))
 
 def in_notebook()->bool: # Is there a front end that can show a widget?
     return hasattr(get_ipython(), "kernel")
