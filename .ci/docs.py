@@ -27,7 +27,7 @@ def show_source(copy):
         nb = json.loads(p.read_text(encoding="utf-8"))
         for c in nb["cells"]:
             source = "".join(c["source"])
-            if c["cell_type"] == "code" and re.search(r"^#\|\s*export\s*$", source, re.M) and re.search(r"^(def|class|@|\w+\s*=)", source, re.M):
+            if c["cell_type"] == "code" and re.search(r"^#\|\s*export\s*$", source, re.M) and re.search(r"^(def|class|@|(?!_all_)\w+\s*=)", source, re.M):
                 c["source"] = re.sub(r"^#\|\s*export\s*$", "#| exports", source, count=1, flags=re.M)
             for o in c.get("outputs", []):  # pages have no numbers in their names; nbdev sees to the links of text cells only
                 if "text/markdown" in o.get("data", {}): o["data"]["text/markdown"] = re.sub(r"(\]\((?:\.\./)*(?:\w+/)?)\d+[a-z]?_(\w+\.ipynb)", r"\1\2", "".join(o["data"]["text/markdown"]))
@@ -110,6 +110,17 @@ def say_pictures(proc):
             own = re.search(r"^#\| *fig-alt: *(.*)$\n?", source, re.M)
             alt = own[1].strip().strip("\"'") if own else f"Figure: {said.rstrip(':') or heading}"
             c["source"] = f"#| fig-alt: {json.dumps(alt, ensure_ascii=False)}\n" + (source.replace(own[0], "", 1) if own else source)
+        p.write_text(json.dumps(nb), encoding="utf-8")
+
+
+def fold_imports(proc):
+    "A list of imports is no reading: fold it."
+    for p in proc.rglob("*.ipynb"):
+        nb = json.loads(p.read_text(encoding="utf-8"))
+        for c in nb["cells"]:
+            lines = [l for l in "".join(c["source"]).splitlines() if l.strip()]
+            if c["cell_type"] == "code" and len(lines) > 2 and all(re.match(r"(from|import) \S", l) for l in lines):
+                c["source"] = '#| code-fold: true\n#| code-summary: "Imports"\n' + "".join(c["source"])
         p.write_text(json.dumps(nb), encoding="utf-8")
 
 
@@ -268,6 +279,7 @@ def build(out):
         as_book(proc)
         rename(proc)
         say_pictures(proc)
+        fold_imports(proc)
         levels(proc)
         said = run([Path(sys.executable).with_name("smalldocs"), "render", "_proc"], copy, env)
         shutil.rmtree(out, ignore_errors=True); shutil.move(proc/"_docs", out)
