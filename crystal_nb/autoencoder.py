@@ -42,11 +42,12 @@ class Decoded(NamedTuple):
     error:float|None=None # Standard deviation of the least certain coordinate, Å: 0 for a code without noise; None when no fit was made
 
     def structure(self,
-        box:float=10., # Edge of the box, Å
-    )->Structure:      # Without a lattice, the atoms in a cubic cell as large as the box, which is not the crystal's own
+        box:float=10.,  # Edge of the box, Å
+        wrap:bool=True, # Every atom by that of its images which is in the cell; False: where it was found. For atoms with a lattice
+    )->Structure:       # Without a lattice, the atoms in a cubic cell as large as the box, which is not the crystal's own
         "The atoms as a pymatgen `Structure`."
         lattice = Lattice.cubic(box) if self.lattice is None else Lattice(self.lattice)
-        return Structure(lattice, [int(q) for q in self.Z], np.asarray(self.xyz, float), coords_are_cartesian=True)
+        return Structure(lattice, [int(q) for q in self.Z], np.asarray(self.xyz, float), coords_are_cartesian=True, to_unit_cell=wrap and self.lattice is not None)
 
 # %% ../nbs/09a_autoencoder.ipynb #500c1d61
 LATTICE_SCALE = 3.8  # root mean square of an entry of the lattice, Å
@@ -226,7 +227,7 @@ CrystalAutoencoder.encode_density = encode_density
 
 # %% ../nbs/09a_autoencoder.ipynb #b025efaf
 def decode_density(self,
-    z:Tensor,     # Codes, `(batch, latents)`
+    z:Tensor,     # Codes, `(batch, latents)`, unitless
 )->Tensor:        # Densities, `(batch, 1, x, y, z)`, plotting units
     "The density of each code, by the VAE's decoder; of a folded cube, that of the cell in its middle."
     with torch.no_grad(): return self.vae.decode(z[:, :self.vae.latents].to(self.device))
@@ -246,7 +247,7 @@ def _crystal(f:Found, box:float)->Decoded:
     return Decoded(f.Z, middle(f.cell, box).xyz.astype(np.float32), f.converged, f.cell.lattice, f.residual, 0.)
 
 def decode_twice(self,
-    z:Tensor,           # Codes, `(batch, latents)`
+    z:Tensor,           # Codes, `(batch, latents)`, unitless
     refine:bool=True,   # Fit the atoms to the code where it allows that
     noise:float=0.,     # Standard deviation of the noise on each number, in units of its own
 )->tuple[list[Decoded], list[Decoded]]: # The atoms that the network alone finds; the same after the fit
@@ -260,7 +261,7 @@ def decode_twice(self,
     return network, _atoms(end.Z, end.xyz, lattices, end)
 
 def decode(self,
-    z:Tensor,           # Codes, `(batch, latents)`
+    z:Tensor,           # Codes, `(batch, latents)`, unitless
     refine:bool=True,   # Fit the atoms to the code; False gives the network alone, as in the paper
     noise:float=0.,     # Standard deviation of the noise that the codes carry, in units of each number's own
 )->list[Decoded]:       # The atoms of each code: one cell, with its lattice if the code carries that
@@ -325,7 +326,7 @@ def _noise(self, rows:Tensor, seed:int)->Tensor:
 
 def _compare(crystals:Crystals, found:list[Decoded])->pd.DataFrame:
     "`compare_structures` for a list of `Decoded`."
-    return compare_structures(crystals.ids, crystals.structures(), [d.structure() if len(d.Z) and d.lattice is not None else None for d in found])
+    return compare_structures(crystals.ids, crystals.structures(), [d.structure(wrap=False) if len(d.Z) and d.lattice is not None else None for d in found], patience=.2)
 
 def there_and_back(self,
     placed:Placed,        # From `placed_batches`
