@@ -112,20 +112,19 @@ class Stages:
     wrong:np.ndarray     # Which of the fitted atoms are not where and what they should be, `(atoms,)`, True or False
     missing:np.ndarray   # Which of the true atoms have no partner after the fit, `(atoms,)`, True or False
     settings:dict        # `sigma` and `radius` (Å), `latents`, `noise`
-    nats:float           # What the code carries; infinite without noise
+    nats:float           # What the numbers of the density carry; infinite without noise
+    lattice_nats:float   # And those of the lattice
     equations:int        # Numbers that are left
-    unknowns:int         # Four for each atom
+    unknowns:int         # Four for each atom, and nine of a lattice
     seconds:float        # From the atoms to the fit
 
 # %% ../nbs/13_explorer.ipynb #a4a917ca
 def rate(
-    noise:float,    # Of each number, in units of its own standard deviation
-    latents:int,    # Numbers that carry the density
-    lattice:bool,   # Are there nine more for the lattice?
-)->float:           # In nats; infinite without noise
-    "What a code can carry: the capacity of a Gaussian channel for each of its numbers."
-    if not noise: return np.inf
-    return latents/2*np.log1p(noise**-2) + 9*lattice/2*np.log1p((noise/100)**-2)
+    noise:float,   # Of each number, in units of its own standard deviation
+    numbers:int,   # How many
+)->float:          # In nats; infinite without noise
+    "What some numbers can carry: the capacity of a Gaussian channel for each of them."
+    return np.inf if numbers and not noise else numbers/2*np.log1p(noise**-2) if numbers else 0.
 
 def score(
     true:Decoded, found:dict, # The atoms that went in; name -> atoms that came back
@@ -151,18 +150,18 @@ class Journey:
         sample:Samples,           # One crystal in the box, from `one_sample`
         sigma:float|None=None,    # Width of the Gaussians, Å; None: the model's own
         radius:float|None=None,   # Of the painted spheres, Å; None: the model's own
-        latents:int|None=None,    # Keep so many numbers of the density's code; None: all
+        latents:int|None=None,    # Keep so many numbers of the code, those of the lattice among them; None: all
         noise:float=0.,           # Standard deviation of the noise on each number, in units of its own
         seed:int=0,               # Of the noise
     ):
         c, vae = model.config, model.vae
-        sigma, radius, k = sigma or c.sigma, radius or c.radius, vae.latents if latents is None else latents
-        if not 1 <= k <= vae.latents: raise ValueError(f"{k} numbers of a code that has {vae.latents}; ask for 1 to {vae.latents}")
-        self.model, self.sample, self.settings, self.start = model, sample, dict(sigma=sigma, radius=radius, latents=k, noise=noise), perf_counter()
+        sigma, radius, n, own = sigma or c.sigma, radius or c.radius, latents or c.latents, 9*carries_lattice(c)
+        if not own < n <= c.latents: raise ValueError(f"{n} numbers of a code that has {c.latents}" + ", nine of them the lattice"*(own > 0) + f"; ask for {own + 1} to {c.latents}")
+        self.model, self.sample, self.settings, self.start, self.k = model, sample, dict(sigma=sigma, radius=radius, latents=n, noise=noise), perf_counter(), n - own
         Z, xyz = sample.Z.to(model.device), sample.xyz.to(model.device)
         self.M, self.e = field(Z, xyz, replace(c, sigma=sigma)), torch.randn(c.latents, generator=make_generator(seed)).to(model.device)
         self.z = vae.amplitude(self.M)*vae.encode(self.M)[0] + noise*self.e[:vae.latents]
-        self.z[:, k:] = 0
+        self.z[:, self.k:] = 0  # the lattice is sent apart
         self.decoded = upsample(vae.coarse(self.z), vae.grid, sigma) if type(vae) is SpectralCode else model.density(self.z)
         self.said, self.target = model.unet(self.decoded), species(Z, xyz, model.grid, radius)
         self.found = segment(self.said, model.grid, **model.reading)
@@ -171,7 +170,7 @@ class Journey:
         "Fit the atoms to the numbers that are left."
         if not self.model.can_refine: return self.found
         noise = torch.full_like(self.z[0], self.settings["noise"], dtype=torch.float64)
-        noise[self.settings["latents"]:] = torch.inf
+        noise[self.k:] = torch.inf
         return refine(self.model.vae, self.z, self.found.Z, self.found.xyz, self.model.grid, self.settings["sigma"], noise=noise)
 
 # %% ../nbs/13_explorer.ipynb #11b72d98
@@ -189,9 +188,9 @@ def all_stages(self,
     seconds = perf_counter() - self.start
     table, wrong, missing = score(true, found, c.box, c.representation == "folded")
     inner = slice(c.padding or None, -c.padding or None)
-    rho, k = plain(self.M[:, 0])[inner, inner, inner], self.settings["latents"]
+    rho, own = plain(self.M[:, 0])[inner, inner, inner], 9*(lattice is not None)
     return Stages(formula or formula_of(true.Z), true, rho, plain(self.decoded[:, 0]), plain(self.target), plain(label_voxels(self.said, model.reading["rule"])), *found.values(),
-                  table, wrong, missing, self.settings, rate(noise, k, lattice is not None), k, 4*len(true.Z), seconds)
+                  table, wrong, missing, self.settings, rate(noise, self.k), rate(noise/100, own), self.k + own, 4*len(true.Z) + own, seconds)
 
 Journey.stages = all_stages
 
@@ -279,7 +278,7 @@ def draw_stages(
 def headline(s:Stages)->str:
     "What became of the crystal, in one line."
     row, spoiled = s.table.loc["fit"], []
-    if s.settings["noise"]: spoiled.append(f"noise {s.settings['noise']:g}, {s.nats:.0f} nats")
+    if s.settings["noise"]: spoiled.append(f"noise {s.settings['noise']:g}, {s.nats + s.lattice_nats:,.0f} nats")
     else: spoiled.append("no noise")
     text = f"{s.equations} numbers for {s.unknowns} unknowns, {', '.join(spoiled)}: "
     if row.exact: return text + f"exact, {distance(row.max_error)} off at most"
@@ -363,7 +362,7 @@ class Panels(widgets.VBox):
         spots = "".join(f'<div id="cnb-{self.key}-{i}" style="position:absolute; left:{100*(i % columns)/columns:.2f}%; top:{100*(i//columns)/rows:.2f}%; width:{100/columns:.2f}%; text-align:center;'
                         ' font-size:12px; pointer-events:none; color:var(--jp-ui-font-color1, inherit)"></div>' for i in range(rows*columns))
         canvas, self.pipe = widgets.Output(), widgets.Output(layout=dict(height="0px", overflow="hidden", margin="0px"))
-        canvas.outputs = self.output(f'<div style="position:relative; width:100%">{page}{spots}</div>')
+        canvas.outputs = self.output(f'<div style="position:relative; width:100%; clip-path:inset(0 2px 0 0)">{page}{spots}</div>')
         canvas.add_class("cnb-view")
         super().__init__([canvas, self.pipe])
 
@@ -481,9 +480,9 @@ def numbers_html(
     body = "".join(f'<tr><td style="{CELL}">{ROWS[i]}</td><td style="{CELL}">{r.n_found} of {r.n_true}</td><td style="{CELL}">{r.species_right:.0%}</td>'
                    f'<td style="{CELL}">{distance(r.max_error)}</td><td style="{CELL}">{"<b>yes</b>" if r.exact else "no"}</td></tr>' for i, r in s.table.iterrows() if i != "fit" or final)
     body += "" if final else f'<tr><td style="{CELL}">{ROWS["fit"]}</td><td style="{CELL}" colspan="4">at work ...</td></tr>'
-    carries = "any number of" if np.isinf(s.nats) else f"{s.nats:,.0f}"
+    carries = "without noise they carry any number of nats" if np.isinf(s.nats) else f"they carry {s.nats:,.0f} nats of the density" + f" and {s.lattice_nats:,.0f} of the lattice"*bool(s.lattice_nats)
     return (f'<table style="font-size: 13px; color: var(--jp-ui-font-color1, inherit); border-collapse: collapse"><tr>{head}</tr>{body}</table>'
-            f'<div style="font-size: 13px; color: var(--jp-ui-font-color1, inherit)">{s.equations} numbers for {s.unknowns} unknowns; they carry {carries} nats</div>')
+            f'<div style="font-size: 13px; color: var(--jp-ui-font-color1, inherit)">{s.equations} numbers for {s.unknowns} unknowns;<br>{carries}</div>')
 
 def strips_html(s:Stages, grid:Grid=Grid())->str:
     "Planes through the heaviest atom, as pictures with their titles."
@@ -499,11 +498,11 @@ class Explorer(widgets.VBox):
     "One crystal at every stage, and four sliders."
     def __init__(self, model:CrystalAutoencoder, formula:str, sample:Samples, settings:dict):
         self.model, self.formula, self.sample, self.now, self.pending, self.drawing = model, formula, sample, None, None, Lock()
-        n, style = model.vae.latents, dict(description_width="118px")
+        n, low, style = model.config.latents, 9*carries_lattice(model.config) + 10, dict(description_width="118px")
         wide = dict(style=style, layout=dict(width="335px", height="26px"))
         self.sigma = widgets.FloatSlider(settings["sigma"], min=.5, max=2., step=.05, description="sigma (Å)", readout_format=".2f", **wide)
         self.radius = widgets.FloatSlider(settings["radius"], min=.2, max=1.5, step=.05, description="species radius (Å)", readout_format=".2f", **wide)
-        self.latents = widgets.IntSlider(settings["latents"], min=10, max=n, step=1, description="numbers", disabled=not model.can_refine, **wide)
+        self.latents = widgets.IntSlider(settings["latents"], min=min(low, settings["latents"]), max=n, step=1, description="numbers", disabled=not model.can_refine, **wide)
         self.noise = widgets.SelectionSlider(options=[(f"{v:g}", v) for v in sorted({*NOISES, settings["noise"]})], value=settings["noise"], description="noise (std)", **wide)
         self.sliders = dict(sigma=self.sigma, radius=self.radius, latents=self.latents, noise=self.noise)
         self.numbers, self.planes, self.status = widgets.HTML(), widgets.HTML(), widgets.HTML()
@@ -566,7 +565,7 @@ def explore(
     model="unit-cell",          # Name or folder of a model, or a `CrystalAutoencoder`
     sigma:float|None=None,      # Width of the Gaussians, Å; None: the model's own
     radius:float|None=None,     # Of the painted spheres, Å; None: the model's own
-    latents:int|None=None,      # Numbers of the density's code to keep; None: all
+    latents:int|None=None,      # Numbers of the code to keep, those of the lattice among them; None: all
     noise:float=0.,             # Standard deviation of the noise on each number, in units of its own
     seed:int=0,                 # Seed of the crystal's orientation
     static:bool=False,          # A plain picture instead of sliders
@@ -575,7 +574,7 @@ def explore(
     model = model if isinstance(model, CrystalAutoencoder) else CrystalAutoencoder.from_pretrained(model)
     if model.config.representation == "repeating": raise ValueError("this model's code holds a whole cube; use one of unit cells or of folded cubes, such as the shipped unit-cell and repeating")
     formula, sample = one_sample(model, structure, seed)
-    settings = dict(sigma=sigma or model.config.sigma, radius=radius or model.config.radius, latents=latents or model.vae.latents, noise=noise)
+    settings = dict(sigma=sigma or model.config.sigma, radius=radius or model.config.radius, latents=latents or model.config.latents, noise=noise)
     if static: return draw_stages(stages(model, sample, **settings, formula=formula), model.grid)
     return Explorer(model, formula, sample, settings)
 
