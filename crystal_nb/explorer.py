@@ -349,7 +349,7 @@ class Panels(widgets.VBox):
         box:float=10.,  # Edge of the box, Å
         height:int=235, # Of a row, pixels
     ):
-        self.shape, self.box, self.models = (rows, columns), box, [0]*(rows*columns)
+        self.shape, self.box, self.models, self.sent = (rows, columns), box, [0]*(rows*columns), 0
         self.view = py3Dmol.view(width="100%", height=height*rows, viewergrid=(rows, columns), linked=True, js=viewer_script())
         corners = box*(np.indices((2, 2, 2)).reshape(3, -1).T)
         self.view.addModel(xyz_text([1]*8, corners), "xyz", {"assignBonds": False})
@@ -376,12 +376,12 @@ class Panels(widgets.VBox):
         for i in range(len(self.models)): self.lines(i, np.zeros(3), np.eye(3)*self.box)
 
     def show(self, titles:list[str])->None:
-        "Send what was drawn since `clear`, all at once."
-        v = f"viewergrid_{self.key}"
+        "Send what was drawn since `clear`, all at once; while 3Dmol.js is being loaded, only the last of what was sent waits."
+        v, self.sent = f"viewergrid_{self.key}", self.sent + 1
         names = "".join(f'document.getElementById("cnb-{self.key}-{i}").textContent = {html_string(t)};\n' for i, t in enumerate(titles))
         draw = self.view.updatejs.replace("UNIQUEID", self.key) + names + f"{v}.forEach(r => r.forEach(w => w.render()));"
         self.view.startjs = self.view.updatejs = ""
-        self.pipe.outputs = self.output(f'<script>(function go(n) {{ if (typeof {v} === "undefined" || !{v}) {{ if (n) setTimeout(() => go(n - 1), 100); return; }}\n{draw}\n}})(150)</script>')
+        self.pipe.outputs = self.output(f'<script>window.cnb_{self.key} = {self.sent}; (function go(n) {{ if (window.cnb_{self.key} != {self.sent}) return; if (typeof {v} === "undefined" || !{v}) {{ if (n) setTimeout(() => go(n - 1), 100); return; }}\n{draw}\n}})(150)</script>')
 
 # %% ../nbs/13_explorer.ipynb #b6e35e0f
 def html_string(text:str)->str: # A JavaScript literal
