@@ -17,9 +17,10 @@ from urllib.request import Request, urlopen
 
 from gates import ROOT, notebooks
 
-USUAL = "tutorials/quickstart", "13_explorer", "12a_survival", "00_crystals", "02_voxels", "07_refinement", "tutorials/exact_round_trip"  # what people open first
+USUAL = "tutorials/quickstart", "13_explorer", "12a_survival", "00_crystals", "02_voxels", "tutorials/exact_round_trip"  # what people open first
 RUN = 420  # seconds that a notebook may take
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
+MOST = 40  # lines that one test may print
 HOW = "install it (Debian: apt-get install chromium; macOS: any Google Chrome; elsewhere: python -m playwright install chromium), or name one with CHROMIUM=/path/to/it"
 FLAGS = """--disable-quic --no-first-run --no-proxy-server --disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage
     --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist""".split()
@@ -351,13 +352,18 @@ class Site:
             window.wrong.clear()
             window.page.goto(base + name); window.page.evaluate("() => document.fonts.ready")
             found = window.page.evaluate(PAGE, self.math.get(name, False)) + window.page.evaluate(WIDE) + window.page.evaluate(FAINT, "body")
-            window.page.emulate_media(color_scheme="dark"); found += [f"dark, {w}" for w in window.page.evaluate(FAINT, "body")]
+            window.page.emulate_media(color_scheme="dark"); faint = window.page.evaluate(FAINT, "body")
+            for _ in range(6):  # a style sheet may still be on its way
+                if not faint: break
+                window.page.wait_for_timeout(500); faint = window.page.evaluate(FAINT, "body")
+            found += [f"dark, {w}" for w in faint]
             window.page.emulate_media(color_scheme="light"); window.page.set_viewport_size(dict(width=390, height=844)); window.page.wait_for_timeout(100)
             found += [f"phone, {w}" for w in window.page.evaluate(WIDE) + window.page.evaluate(FAINT, "body") if w not in found]
             window.page.set_viewport_size(dict(width=1280, height=900))
             for w in found + window.wrong: wrong.setdefault(w, []).append(name)
         window.close()
-        return [f"{', '.join(at[:3])}{f' and {len(at) - 3} more' if len(at) > 3 else ''}: {w}" for w, at in wrong.items()]
+        lines = [f"{', '.join(at[:3])}{f' and {len(at) - 3} more' if len(at) > 3 else ''}: {' '.join(w.split())}" for w, at in wrong.items()]
+        return lines[:MOST] + [f"and {len(lines) - MOST} more"]*(len(lines) > MOST)
 
 
 @test("every page", "site")
@@ -415,7 +421,12 @@ WATCH = """([root, parts]) => {
     const look = () => { state().forEach((s, i) => { if (!seen[i] && s != before[i]) seen[i] = performance.now() - start }); if (seen.includes(0) && performance.now() - start < 30000) requestAnimationFrame(look) }
     look()
 }"""
-SLOW = 2.  # seconds from a key to the screen that nobody should have to wait
+SLOW = 2.  # seconds from a key to the screen that nobody should have to wait, on a machine that does nothing else
+
+
+def patience():
+    "Seconds that a change may take: more where other work takes the processors."
+    return SLOW*max(1., os.getloadavg()[0]/os.cpu_count() - .5)
 
 
 class Widget:
@@ -472,13 +483,13 @@ def live(lab, name, *cells, theme=LIGHT):
         yield nb
 
 
-def late(what, seconds): return [f"{what}: nothing changes"] if seconds is None else [f"{what}: {seconds:.1f} s until the change is on the screen"] if seconds > SLOW else []
+def late(what, seconds): return [f"{what}: nothing changes"] if seconds is None else [f"{what}: {seconds:.1f} s until the change is on the screen"] if seconds > patience() else []
 
 
 EXPLORE = "from crystal_nb.explorer import explore"
 
 
-@test("sliders", "explorer")
+@test("sliders of the explorer")
 def sliders(lab, note):
     "Each slider changes the numbers and the planes, soon; the views are not blank, and letters can be read."
     with live(lab, "sliders", EXPLORE, "explore('perovskite.cif')") as nb:
@@ -495,17 +506,18 @@ def sliders(lab, note):
     return nb.wrong + wrong
 
 
-@test("used roughly", "explorer")
+@test("explorer used roughly")
 def roughly(lab, note):
-    "Quick moves, an interrupt, a second explorer, a second run, a scroll away and back, Ctrl+S: it goes on working."
-    with live(lab, "roughly", EXPLORE, "explore('salt.cif')", "explore('perovskite.cif')") as nb:
+    "A change before it is drawn, quick moves, an interrupt, a second explorer, a second run, a scroll away and back, Save: it goes on working."
+    with live(lab, "roughly", EXPLORE, "e = explore('salt.cif')\ne", "explore('perovskite.cif')", "e.noise.value = .02") as nb:
         wrong = []
-        w = Widget(nb, ".cnb-explore", 1); first = w.text(".cnb-numbers"), w.value(".cnb-sigma")
+        w = Widget(nb, ".cnb-explore", 1); w.views(2, 3); first = w.text(".cnb-numbers"), w.value(".cnb-sigma")
+        if "noise 0.02" not in w.text(".cnb-view"): wrong.append(f"changed before it was drawn, the view stays as it was: {w.text('.cnb-view').split(chr(10))}")
         other = Widget(nb, ".cnb-explore", 2)
         one = max(t or 9 for t in other.change(lambda: other.keys(".cnb-sigma", "ArrowRight"), ".cnb-slices"))
         start = time.time(); other.keys(".cnb-sigma", *["ArrowRight"]*10, *["ArrowLeft"]*10); pressed = time.time(); other.settle(); took = time.time() - pressed - 1
         note(f"one move {one:.2f} s, settled {max(took, 0):.1f} s after 20 moves in {pressed - start:.1f} s")
-        if took > max(3., 5*one): wrong.append(f"stale moves queue up: {took:.1f} s after the last of 20 moves, {one:.1f} s for one")
+        if took > max(1.5*patience(), 5*one): wrong.append(f"stale moves queue up: {took:.1f} s after the last of 20 moves, {one:.1f} s for one")
         wrong += late("after 20 quick moves", other.change(lambda: other.keys(".cnb-sigma", "ArrowLeft"), ".cnb-slices")[0])
         other.keys(".cnb-sigma", *["ArrowRight"]*4); nb.page.wait_for_timeout(150); nb.menu("Kernel", "Interrupt Kernel"); other.settle()
         wrong += late("after an interrupt", other.change(lambda: other.keys(".cnb-sigma", "ArrowLeft"), ".cnb-slices")[0])
@@ -521,7 +533,7 @@ def roughly(lab, note):
     return nb.wrong + wrong
 
 
-@test("paths", "navigator")
+@test("navigator")
 def paths(lab, note):
     "Slider, arrow keys, buttons, play, and a CIF that pymatgen reads."
     with live(lab, "paths", "from crystal_nb.explorer import navigate", "navigate('salt.cif', 'perovskite.cif', steps=9)") as nb:
@@ -553,7 +565,7 @@ def paths(lab, note):
     return nb.wrong + wrong
 
 
-@test("verdict", "survival")
+@test("survival check")
 def verdict(lab, note):
     "The sliders change the verdict and the picture."
     with live(lab, "verdict", "from crystal_nb.survival import will_it_survive", "will_it_survive('salt.cif')") as nb:
@@ -565,7 +577,7 @@ def verdict(lab, note):
     return nb.wrong + wrong
 
 
-@test("dark", "widgets")
+@test("widgets in the dark theme")
 def dark(lab, note):
     "In JupyterLab's dark theme every letter can be read and no view is blank."
     cells = "from crystal_nb.explorer import explore, navigate, will_it_survive", "explore('perovskite.cif')", "navigate('salt.cif', 'perovskite.cif', steps=5)", "will_it_survive('salt.cif')"
