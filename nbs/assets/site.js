@@ -15,9 +15,8 @@
   }
   document.addEventListener("DOMContentLoaded", () => {
     // What scrolls inside its box can be reached, and so scrolled, with the keyboard.
-    document.querySelectorAll("main pre, main .cell-output, main .sd-table").forEach((e) => {
-      if (e.scrollWidth > e.clientWidth + 1) { e.tabIndex = 0; e.setAttribute("role", "group"); e.setAttribute("aria-label", e.matches("pre") ? "code, scrolls sideways" : "output, scrolls sideways"); }
-    });
+    const wide = [...document.querySelectorAll("main pre, main .cell-output, main .sd-table")].filter((e) => e.scrollWidth > e.clientWidth + 1);  // all read before any is changed
+    wide.forEach((e) => { e.tabIndex = 0; e.setAttribute("role", "group"); e.setAttribute("aria-label", e.matches("pre") ? "code, scrolls sideways" : "output, scrolls sideways"); });
     // The folding sections of the sidebar are links without an address: let Tab, Enter and Space work on them.
     document.querySelectorAll("#quarto-sidebar a[data-bs-toggle]:not([href])").forEach((a) => {
       a.setAttribute("role", "button");
