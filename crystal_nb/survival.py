@@ -468,7 +468,7 @@ def box_part(
     if config.representation == "repeating": return Part("box", 1., FINE, "a repeating cube is full of atoms, whatever the cell")
     n = len(p.reach)
     few = f"all {n:,}" if p.share == 1 else f"none of {n:,}" if not p.share else f"{p.share*n:.0f} of {n:,}"
-    what = f"in {few} cubes an image of every atom of the cell is inside" if config.representation == "folded" else f"in {few} orientations" + (" of its shortest cell" if p.cell == "shortest" else "") + f" all atoms are inside the {config.box:g} Å box"
+    what = f"every atom of the cell has an image inside the {config.box:g} Å cube in {few} cubes" if config.representation == "folded" else f"all atoms are inside the {config.box:g} Å box in {few} orientations" + " of its shortest cell"*(p.cell == "shortest")
     if placed < .9 and p.share: what += f"; `reconstruct` finds such a one with a chance of {placed:.0%}"
     if not p.share: what += f": the farthest atom is at least {p.reach.min():.1f} Å from the middle along an axis, and the box ends at {config.box/2:g} Å"
     return Part("box", p.share, FINE if placed >= .9 else WATCH if placed >= .1 else FAILS, what, () if placed >= .9 else box_remedies(crystal, config, p, seed))
@@ -636,7 +636,7 @@ def status_html(s:Survival)->str: # The verdict in one line
 
 def numbers_html(s:Survival)->str: # The parts as a table, and what to change
     cell = f"{NEUTRAL} padding: .15em .6em .15em 0; vertical-align: top; text-align: left; white-space: normal"
-    rows = "".join(f'<tr style="background: none"><td style="{cell}"><b style="color: {COLORS[p.verdict]}">{MARKS[p.verdict]}</b></td><td style="{cell}">{p.name}</td><td style="{cell}">{html.escape(p.says)}</td></tr>' for p in s.parts)
+    rows = "".join(f'<tr style="background: none"><td style="{cell}; border-left: .3em solid {COLORS[p.verdict]}; padding-left: .5em"><b>{MARKS[p.verdict]}</b></td><td style="{cell}">{p.name}</td><td style="{cell}">{html.escape(p.says)}</td></tr>' for p in s.parts)
     cure = "".join(f"<li>{html.escape(r)}</li>" for r in dict.fromkeys(s.remedies))
     return f'<div style="{NEUTRAL} line-height: 1.35; max-width: 60em"><table style="border-collapse: collapse; border: none; {NEUTRAL}">{rows}</table>' + (f'<div style="margin-top: .4em">what helps</div><ul style="margin: .1em 0 0 0; padding-left: 1.4em">{cure}</ul>' if cure else "") + "</div>"
 
