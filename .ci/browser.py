@@ -9,7 +9,7 @@ One line a test; the last line is `N passed, N failed, N skipped`. Without Chrom
 notebook, `--site` takes a built site instead of building one, `--shots` tests nothing and writes
 the pictures of the widgets into nbs/images/.
 """
-import argparse, functools, http.server, io, json, os, re, secrets, shutil, signal, socket, socketserver, subprocess, sys, tempfile, threading, time, traceback, types
+import argparse, functools, http.server, io, json, os, re, secrets, shutil, socket, socketserver, subprocess, sys, tempfile, threading, time, traceback, types
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,24 +29,35 @@ FLAGS = """--disable-quic --no-first-run --no-proxy-server --disable-background-
 class Skip(Exception): "A test that cannot be made here, and why."
 
 
-def chromium(own):
-    "The first Chromium there is: named, on the PATH, where macOS keeps it, or Playwright's own."
+def chromiums(p):
+    "What may be a Chromium: named, on the PATH, where macOS keeps it, or Playwright's own."
     names = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"
-    there = [os.environ.get("CHROMIUM"), *map(shutil.which, names), "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium", own]
-    return next((c for c in there if c and Path(c).exists()), None)
+    there = [os.environ.get("CHROMIUM"), *map(shutil.which, names), "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium", p.chromium.executable_path]
+    return [c for c in there if c and Path(c).exists()]
+
+
+def start(p):
+    "The first Chromium that starts. Root has no sandbox, nor has who is root in a namespace; others do without only if it cannot be had."
+    why = f"there is no Chromium; {HOW}"
+    for path in chromiums(p):
+        for more in ([], ["--no-sandbox"]) if hasattr(os, "geteuid") and os.geteuid() else (["--no-sandbox"],):
+            try: return p.chromium.launch(executable_path=path, args=FLAGS + more)
+            except Exception as e: why = f"{path} does not start ({str(e).strip().splitlines()[0][:150]}); {HOW}"
+    raise Skip(why)
 
 
 def lacking():
     "Why the browser tests cannot run here, or None. On a CI machine, where one may, Chromium is installed first."
     try: from playwright.sync_api import sync_playwright
     except ImportError: return "Playwright is not installed; pip install -c constraints.txt -e '.[dev]'"
-    with sync_playwright() as p: own = p.chromium.executable_path
-    if not chromium(own) and os.environ.get("CI") and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=os.environ | dict(DEBIAN_FRONTEND="noninteractive"))
-        try:
-            for args in ("update", "-q"), ("install", "-y", "-q", "--no-install-recommends", "chromium"): subprocess.run(["apt-get", *args], timeout=240, **quiet)
-        except subprocess.TimeoutExpired: pass
-    return None if chromium(own) else f"there is no Chromium; {HOW}"
+    with sync_playwright() as p:
+        if not chromiums(p) and os.environ.get("CI") and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
+            quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=os.environ | dict(DEBIAN_FRONTEND="noninteractive"))
+            try:
+                for args in ("update", "-q"), ("install", "-y", "-q", "--no-install-recommends", "chromium"): subprocess.run(["apt-get", *args], timeout=240, **quiet)
+            except subprocess.TimeoutExpired: pass
+        try: start(p).close()
+        except Skip as e: return str(e)
 
 
 def alone():
@@ -633,9 +644,8 @@ def main():
     if not alone(): print("this kernel gives no network namespace (unshare -rn): the browser alone refuses what is not loopback")
     from playwright.sync_api import sync_playwright
     count = dict(passed=0, failed=0, skipped=0)
-    with sync_playwright() as p, tempfile.TemporaryDirectory() as tmp:
-        sandbox = [] if hasattr(os, "geteuid") and os.geteuid() else ["--no-sandbox"]  # root, and who is root in a namespace, has none
-        browser = p.chromium.launch(executable_path=chromium(p.chromium.executable_path), args=FLAGS + sandbox)
+    with sync_playwright() as p, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
+        browser = start(p)
         lab = Lab(browser, Path(tmp)) if any(n.split(":")[0] != "site" for n in tests) else types.SimpleNamespace(close=lambda: None)
         lab.site = Site(browser, arg.site, Path(tmp))
         try:
