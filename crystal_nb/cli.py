@@ -131,9 +131,11 @@ def decoded_cif(
              *(f"_cell_angle_{x}  {v:.6f}" for x, v in zip(("alpha", "beta", "gamma"), cell.angles)),
              "_space_group_name_H-M_alt  'P 1'", "_space_group_IT_number  1", "loop_", " _space_group_symop_operation_xyz", "  'x, y, z'"]
     symbols = [Element.from_Z(int(z)).symbol for z in Z]
+    frac = cell.get_fractional_coords(xyz) if symbols else []
+    if lattice is not None: frac = [[round(v, 8) % 1 for v in f] for f in frac]  # every atom by its image in the cell
     if not symbols: return "\n".join(text + ["# no atoms were found", ""])
     text += ["loop_", *(f" _atom_site_{x}" for x in ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy"))]
-    text += [f"  {s}  {s}{i}  {x:.8f}  {y:.8f}  {z:.8f}  1" for i, (s, (x, y, z)) in enumerate(zip(symbols, cell.get_fractional_coords(xyz)), 1)]
+    text += [f"  {s}  {s}{i}  {x:.8f}  {y:.8f}  {z:.8f}  1" for i, (s, (x, y, z)) in enumerate(zip(symbols, frac), 1)]
     return "\n".join(text + [""])
 
 # %% ../nbs/14_cli.ipynb #05e0d8dc
@@ -419,7 +421,7 @@ def write_symmetrised(
     for name, d in zip(names, atoms):
         if d.lattice is None or not d.converged or not len(d.Z): continue
         folder.mkdir(parents=True, exist_ok=True)
-        (folder/f"{name}.cif").write_text(f"{MARK}, symmetrised; the atoms as they were decoded are in ../cif/{name}.cif\n" + symmetrised_cif(find_symmetry(d.structure(), error=d.error)))
+        (folder/f"{name}.cif").write_text(f"{MARK}, symmetrised; the atoms as they were decoded are in ../cif/{name}.cif\n" + symmetrised_cif(find_symmetry(d.structure(wrap=False), error=d.error)))
 
 # %% ../nbs/14_cli.ipynb #17272f44
 def crystal_table(
