@@ -113,14 +113,18 @@ def say_pictures(proc):
         p.write_text(json.dumps(nb), encoding="utf-8")
 
 
-def fold_imports(proc):
-    "A list of imports is no reading: fold it."
+def fold(proc):
+    "A list of imports is no reading, and of a figure the reader first wants to see the figure: such code is folded, one click away."
     for p in proc.rglob("*.ipynb"):
         nb = json.loads(p.read_text(encoding="utf-8"))
         for c in nb["cells"]:
-            lines = [l for l in "".join(c["source"]).splitlines() if l.strip()]
-            if c["cell_type"] == "code" and len(lines) > 2 and all(re.match(r"(from|import) \S", l) for l in lines):
-                c["source"] = '#| code-fold: true\n#| code-summary: "Imports"\n' + "".join(c["source"])
+            source = "".join(c["source"]); lines = [l for l in source.splitlines() if l.strip() and not l.startswith("#|")]
+            if c["cell_type"] != "code" or len(lines) < 3 or "code-fold" in source: continue
+            drawn = any(k.startswith("image/") for o in c.get("outputs", []) for k in o.get("data", {}))
+            if all(re.match(r"(from|import) \S", l) for l in lines): name = "Imports"
+            elif drawn and len(lines) > 3 and re.search(r"\bsubplots\(|\bfigure\(|\.subfigures\(", source): name = "How this is drawn"
+            else: continue
+            c["source"] = f'#| code-fold: true\n#| code-summary: "{name}"\n' + source
         p.write_text(json.dumps(nb), encoding="utf-8")
 
 
@@ -279,7 +283,7 @@ def build(out):
         as_book(proc)
         rename(proc)
         say_pictures(proc)
-        fold_imports(proc)
+        fold(proc)
         levels(proc)
         said = run([Path(sys.executable).with_name("smalldocs"), "render", "_proc"], copy, env)
         shutil.rmtree(out, ignore_errors=True); shutil.move(proc/"_docs", out)
