@@ -122,7 +122,7 @@ def fold(proc):
             if c["cell_type"] != "code" or len(lines) < 3 or "code-fold" in source: continue
             drawn = any(k.startswith("image/") for o in c.get("outputs", []) for k in o.get("data", {}))
             if all(re.match(r"(from|import) \S", l) for l in lines): name = "Imports"
-            elif drawn and len(lines) > 3 and re.search(r"\bsubplots\(|\bfigure\(|\.subfigures\(", source): name = "How this is drawn"
+            elif drawn and len(lines) > 3 and re.search(r"\bsubplots\(|\bfigure\(|\.subfigures\(", source): name = "How it is drawn"
             else: continue
             c["source"] = f'#| code-fold: true\n#| code-summary: "{name}"\n' + source
         p.write_text(json.dumps(nb), encoding="utf-8")
