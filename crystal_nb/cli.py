@@ -257,7 +257,8 @@ class Journal:
         except ImportError: pass
         said, there = folder/"key", any(folder.glob("parts/*.pt"))
         same = said.exists() and said.read_text() == key
-        if there and (anew or not same): say(f"Starting over: the interrupted run in {folder} {'is thrown away' if anew else 'was of another program, model or source, or had other settings, and is thrown away'}.")
+        if there and not (anew or same): raise ValueError(f"{folder}: holds an interrupted run of another source, model, program or other settings; go on with its own command, give --anew to throw it away, or another --out")
+        if there and anew: say(f"Starting over: the interrupted run in {folder} is thrown away.")
         if anew or not same:
             for name in ("parts", "results"): shutil.rmtree(folder/name, ignore_errors=True)
             said.write_text(key)
@@ -623,7 +624,7 @@ def write_codes(
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/14_cli.ipynb #7cb50a99
+# %% ../nbs/14_cli.ipynb #c8ae43c8
 def write_generated(
     out:Path,
     g,            # A `generation.Generated`
@@ -644,6 +645,7 @@ def write_generated(
         if movie: movie(part)
     return table
 
+# %% ../nbs/14_cli.ipynb #1b5de36d
 def generate(
     autoencoder,        # A `CrystalAutoencoder`
     z, ids,             # Codes, `(codes, latents)`, unitless; names, one each
@@ -677,6 +679,7 @@ def generate(
     if stopped: raise stopped
     return table
 
+# %% ../nbs/14_cli.ipynb #1c5dfcef
 def report_generated(
     table,     # From `write_generated`
     what:str,  # What was done
