@@ -239,7 +239,7 @@ class Page(HTMLParser):
     def handle_data(self, text):
         if self.inside == "title": self.title += text
         # a saved viewer that loads its library from elsewhere is blank without a network
-        if self.inside in ("script", "style"): self.far += re.findall(r"https?://[^\s\"'<>)\\]+?\.(?:m?js|css|woff2?|ttf)\b|url\([\"']?(https?:[^)\"']*)|@import[^;]*https?:[^;]*", text)
+        if self.inside in ("script", "style"): self.far += [m[0] for m in re.finditer(r"https?://[^\s\"'<>)\\]+?\.(?:m?js|css|woff2?|ttf)\b|(?:url\(|@import)[^;)]{0,9}https?:[^;)]*", text)]
 
     def handle_endtag(self, tag): self.inside = None
 
