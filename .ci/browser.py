@@ -132,7 +132,8 @@ class Lab:
         self.browser, self.tmp, self.trap, self.token, self.shown = browser, tmp, Trap(), secrets.token_hex(16), None
         self.root = tmp/"work"
         shutil.copytree(ROOT/"nbs", self.root/"nbs", ignore=shutil.ignore_patterns(".ipynb_checkpoints", "_proc", "_quarto.yml", "__pycache__"))
-        for f in ("settings.ini", "pyproject.toml", "README.md"): shutil.copy(ROOT/f, self.root/f)
+        for f in ROOT.iterdir():
+            if f.is_file(): shutil.copy(f, self.root)
         self.settings = tmp/"settings"/"@jupyterlab"/"apputils-extension"; self.settings.mkdir(parents=True)
         (self.settings/"notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
         with socket.socket() as s: s.bind(("127.0.0.1", 0)); self.port = s.getsockname()[1]
