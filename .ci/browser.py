@@ -601,9 +601,16 @@ def dark(lab, note):
     return nb.wrong + wrong
 
 
-def shots(lab):
-    "Pictures of the widgets by day and by night for the documentation, each of at most 120 KB."
+def few(image):
+    "A picture in 256 colours: half of them those that are common, half those that are far from others, such as a pale halo's."
     from PIL import Image
+    Q, palette = Image.Quantize, Image.new("P", (1, 1))
+    palette.putpalette(sum((image.quantize(128, method=m, kmeans=3).getpalette()[:384] for m in (Q.MEDIANCUT, Q.MAXCOVERAGE)), []))
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
+
+
+def shots(lab):
+    "Pictures of the widgets by day and by night for the documentation, each well below 120 KB."
     cells = "from crystal_nb.explorer import explore, navigate, will_it_survive", "explore('perovskite.cif', noise=.05)", "navigate('salt.cif', 'perovskite.cif')", "will_it_survive('perovskite.cif', noise=.02)"
     for suffix, theme in dict(light=LIGHT, dark=DARK).items():
         with live(lab, f"shots_{suffix}", *cells, theme=theme) as nb:
@@ -613,9 +620,7 @@ def shots(lab):
                 if name == "navigator": w.keys(".cnb-t", *["ArrowRight"]*13); w.settle()
                 if shape: w.views(*shape); nb.page.wait_for_timeout(500)
                 image, file = picture(w.root.first), ROOT/"nbs"/"images"/f"{name}_{suffix}.png"
-                for n in 256, 128, 64, 32:
-                    image.quantize(n, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE).save(file, optimize=True)
-                    if file.stat().st_size <= 120_000: break
+                few(image).save(file, optimize=True)
                 print(f"{file.relative_to(ROOT)}: {image.width} x {image.height}, {file.stat().st_size//1000} KB", flush=True)
             nb.page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')"); nb.page.set_viewport_size(dict(width=1400, height=1000))
 
