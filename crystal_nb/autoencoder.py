@@ -398,7 +398,7 @@ def reconstruct(self,
     structures,             # `Crystals`, a pymatgen `Structure`, or a list of them
     seed:int=0,             # Seed of the random rotations
     refine:bool=True,       # Fit the atoms to the code (where the code allows it); False gives the network alone
-    progress:bool=False,    # Show a progress bar
+    progress:bool=True,     # Show how far it is, if it takes long
     batch:int=32,           # Crystals at a time
     noise:float=0.,         # Standard deviation of the noise that is added to each number of the code, in units of its own
     lattice:str="field",    # Folded cubes: "field" reads the lattice off the density, "given" takes that of the structure

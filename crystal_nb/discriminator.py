@@ -148,7 +148,7 @@ def train_discriminator(
     seed:int=0,                    # Decides every random number
     out:str|Path|None=None,        # Folder for `discriminator.safetensors`, `discriminator.json` and `history.csv`; None writes nothing
     every:int=100,                 # Steps between rows of the history
-    progress:bool=False,           # Show a bar
+    progress:bool=True,            # Show how far it is
 )->tuple[Discriminator,pd.DataFrame]: # In evaluation mode, on the model's device; the history: `step`, `loss`, `val_loss`, `val_error`, `val_spread`
     "Teach a network to tell lambda from the decoded mixture."
     if discriminator is None:
@@ -292,7 +292,7 @@ def run_discriminator(
     steps:int=1500,              # Of the optimizer
     fields:int=6000,             # Mixtures to train on
     seed:int=0,                  # Decides every random number
-    progress:bool=False,         # Show bars
+    progress:bool=True,          # Show how far it is
 )->pd.DataFrame:                 # A row a set of fields, see `summary`
     "Section G of the paper."
     out, opened = make_folder(out), lambda m: m if isinstance(m, CrystalAutoencoder) else CrystalAutoencoder.from_pretrained(m)

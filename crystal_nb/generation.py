@@ -590,7 +590,7 @@ def sample(
     generator:torch.Generator|int=0,      # Source of randomness, or a seed
     guidance:float=GUIDANCE,              # Above 1: more of what was asked for, less variety
     noise:float=DRAW_NOISE,               # For the fit, see `generated`
-    progress:bool=False,                  # Show a progress bar
+    progress:bool=True,                   # Show how far it is, if it takes long
 )->Generated:
     "Draw crystals."
     z, asked = drawn_codes(model, n, prior, formula, atoms, elements, free, generator, guidance)
@@ -647,7 +647,7 @@ def interpolate(
     kind:str="linear",            # "linear", "spherical" or "flow"
     prior:FlowPrior|None=None,    # Needed by "flow"
     noise:float=DRAW_NOISE,       # For the fit, see `generated`
-    progress:bool=False,          # Show a progress bar
+    progress:bool=True,           # Show how far it is, if it takes long
 )->Generated:                     # One entry for each point
     "From one crystal to another, both upright."
     z = path_codes(model, a, b, steps, kind, prior)

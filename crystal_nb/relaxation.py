@@ -217,7 +217,7 @@ def _read(path:Path)->dict[str, Relaxed]:
 def relax_all(
     ids,                     # Names, `(crystals,)`
     structures,              # pymatgen Structures, or None where there is none, `(crystals,)`
-    progress:bool=False,     # Show a progress bar
+    progress:bool=True,      # Show how far it is
     path:str|Path|None=None, # Lines of JSON to which each crystal is appended, and from which those done before are taken
     steps:int=200,           # For each crystal at most so many
     seconds:float=60.,       # For each crystal no step is begun after so long, s
