@@ -247,6 +247,7 @@ class Journal:
     ):
         from crystal_nb.crystals import say
         self.folder, self.results, self.finished = folder, folder/"results", False
+        if folder.exists() and not (folder/"key").exists() and any(p.name != "lock" for p in folder.iterdir()): raise ValueError(f"{folder}: is in the way, and was not made by crystal_nb; rename it, or give another --out")
         folder.mkdir(exist_ok=True)
         self.lock = open(folder/"lock", "w")
         try:
