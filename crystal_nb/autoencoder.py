@@ -177,7 +177,8 @@ def read_off(self,
     if lattice not in ("field", "given"): raise ValueError(f"lattice = {lattice!r}; use 'field' to read it off the density, or 'given'")
     return read_samples(samples, self.grid, self.config.sigma) if self.config.representation == "folded" and lattice == "field" else (samples, [])
 
-def unread(f:Found)->str: # Why a cube has no code
+def unread(f:Found)->str:
+    "Why a cube has no code."
     return f"its lattice could not be read off the field: {f.reason or 'an atom has no image inside the box'}"
 
 # %% ../nbs/09a_autoencoder.ipynb #25632303

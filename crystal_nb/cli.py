@@ -372,6 +372,7 @@ app = typer.Typer(name="crystal_nb", add_completion=False, no_args_is_help=True,
                   context_settings=dict(help_option_names=["-h", "--help"]))
 
 def show_version(wanted:bool):
+    "Print the version and leave."
     if wanted: print(f"crystal_nb {__version__}"); raise typer.Exit()
 
 @app.callback()

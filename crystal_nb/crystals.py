@@ -512,7 +512,9 @@ def read_chunk(
 class Overdue(BaseException):
     "A parser exceeded its time; not an `Exception`, or it would be swallowed by the parser's own handlers."
 
-def ring(*_): raise Overdue
+def ring(*_):
+    "The alarm of `time_limit`."
+    raise Overdue
 
 def start_worker()->None:
     "Prepare a worker process."

@@ -411,11 +411,11 @@ def balls(self,
 def halos(self,
     i:int,             # Number of the view
     xyz,               # Positions, `(atoms, 3)`, Å
-    color:str="#D81B9A",
+    color:str="#FF4FA3",
     radius:float=.85,  # Å
 )->None:
     "Clouds around some atoms."
-    for x in xyz: self.view.addSphere({"center": _spot(x), "radius": radius, "color": color, "opacity": .45}, viewer=self.at(i))
+    for x in xyz: self.view.addSphere({"center": _spot(x), "radius": radius, "color": color, "opacity": .6}, viewer=self.at(i))
 
 def surface(self,
     i:int,              # Number of the view
@@ -482,7 +482,7 @@ def numbers_html(
     body += "" if final else f'<tr><td style="{CELL}">{ROWS["fit"]}</td><td style="{CELL}" colspan="4">at work ...</td></tr>'
     carries = "without noise they carry any number of nats" if np.isinf(s.nats) else f"they carry {s.nats:,.0f} nats of the density" + f" and {s.lattice_nats:,.0f} of the lattice"*bool(s.lattice_nats)
     return (f'<table style="font-size: 13px; color: var(--jp-ui-font-color1, inherit); border-collapse: collapse"><tr>{head}</tr>{body}</table>'
-            f'<div style="font-size: 13px; color: var(--jp-ui-font-color1, inherit)">{s.equations} numbers for {s.unknowns} unknowns;<br>{carries}</div>')
+            f'<div style="font-size: 13px; line-height: 1.4; color: var(--jp-ui-font-color1, inherit)">{s.equations} numbers for {s.unknowns} unknowns;<br>{carries}</div>')
 
 def strips_html(s:Stages, grid:Grid=Grid())->str:
     "Planes through the heaviest atom, as pictures with their titles."

@@ -59,7 +59,8 @@ class Fragments(NamedTuple):
     rgba:np.ndarray    # Colour and opacity, `(n, 4)`, 0..1
     normal:np.ndarray  # Direction of the surface, right, up, toward the viewer, `(n, 3)`, unitless
 
-def pixel_grid(view:View)->np.ndarray: # Positions of pixels along an axis of the image, `(pixels,)`, Å
+def pixel_grid(view:View)->np.ndarray: # `(pixels,)`, Å
+    "Positions of the pixels along an axis of the image."
     return ((np.arange(view.pixels) + .5)/view.pixels*2 - 1)*view.reach
 
 def ball_fragments(

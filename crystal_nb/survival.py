@@ -286,7 +286,8 @@ def certainty(
     return Certainty(s[:3*n].view(n, 3).amax(1), s[3*n:][kind], far if own is None else own.diagonal()[3::4].clamp(min=0).sqrt(), J.shape[2], worst)
 
 # %% ../nbs/12a_survival.ipynb #ad47761d
-def spread(codes:AtomCodes)->Tensor: # `(latents,)`, in units of each number's own deviation: how far it varies over the same 200 heaps of random atoms
+def spread(codes:AtomCodes)->Tensor: # `(latents,)`, in units of each number's own deviation
+    "How far each number varies over the same 200 heaps of random atoms."
     g = torch.Generator().manual_seed(0)
     Z, xyz = torch.randint(1, 95, (200, 12), generator=g).double(), codes.grid.box*(.15 + .7*torch.rand(200, 12, 3, generator=g, dtype=torch.float64))
     return codes(Z, xyz).std(0)
@@ -321,6 +322,7 @@ def logistic(
     weights:tuple,  # A constant, and one for each value
     *values:float,
 )->float:           # Chance, 0 to 1
+    "Logistic regression."
     t = weights[0] + sum(w*v for w, v in zip(weights[1:], values))
     return 1/(1 + math.exp(-min(max(t, -40.), 40.)))
 
@@ -610,6 +612,7 @@ Examination.report = report
 MARKS = {FINE: "✓", WATCH: "!", FAILS: "✗"}
 
 def headline(s:Survival)->tuple[str,str]: # What was asked; the verdict with its chances
+    "The report in two lines."
     asked = f"{s.formula}, {s.atoms} atom{'s'*(s.atoms > 1)}, model {Path(s.model).name}: {s.latents} numbers, sigma {s.sigma:g} Å, noise {s.noise:g}"
     of = lambda p: "more than 99 %" if p > .99 else "less than 1 %" if p < .01 else f"{100*p:.0f} %"
     said = "" if math.isnan(s.chance) or s.verdict == "will not fit" else f" (chance {of(s.chance)}" + ("" if math.isnan(s.network) else f"; the network alone {of(s.network)}") + ")"
@@ -630,17 +633,20 @@ def as_text(
 COLORS = {"will survive": "#2e9e6b", "may fail": "#c98512", "will not fit": "#d3504a", FINE: "#2e9e6b", WATCH: "#c98512", FAILS: "#d3504a"}
 NEUTRAL = "color: var(--jp-ui-font-color1, inherit); background: none; border: none;"
 
-def status_html(s:Survival)->str: # The verdict in one line
+def status_html(s:Survival)->str:
+    "The verdict in one line."
     asked, verdict = headline(s)
     return f'<div style="{NEUTRAL} line-height: 1.4"><b style="border-left: .4em solid {COLORS[s.verdict]}; padding-left: .5em">{html.escape(verdict)}</b><br><span style="opacity: .75">{html.escape(asked)}</span></div>'
 
-def numbers_html(s:Survival)->str: # The parts as a table, and what to change
+def numbers_html(s:Survival)->str:
+    "The parts as a table, and what to change."
     cell = f"{NEUTRAL} padding: .15em .6em .15em 0; vertical-align: top; text-align: left; white-space: normal"
     rows = "".join(f'<tr style="background: none"><td style="{cell}; border-left: .3em solid {COLORS[p.verdict]}; padding-left: .5em"><b>{MARKS[p.verdict]}</b></td><td style="{cell}">{p.name}</td><td style="{cell}">{html.escape(p.says)}</td></tr>' for p in s.parts)
     cure = "".join(f"<li>{html.escape(r)}</li>" for r in dict.fromkeys(s.remedies))
     return f'<div style="{NEUTRAL} line-height: 1.35; max-width: 60em"><table style="border-collapse: collapse; border: none; {NEUTRAL}">{rows}</table>' + (f'<div style="margin-top: .4em">what helps</div><ul style="margin: .1em 0 0 0; padding-left: 1.4em">{cure}</ul>' if cure else "") + "</div>"
 
-def as_html(s:Survival)->str: # For a notebook
+def as_html(s:Survival)->str:
+    "The report for a notebook."
     return status_html(s) + numbers_html(s)
 
 # %% ../nbs/12a_survival.ipynb #89d55e58
@@ -720,7 +726,7 @@ def draw_survival(
     "The four panels; no pyplot, so that it can be drawn anywhere."
     if theme not in ("white", "clear"): raise ValueError(f"theme {theme!r} is not known; use white or clear")
     ink = "black" if theme == "white" else "#808080"
-    fig = Figure(figsize=(8.6, 6.2), dpi=80, layout="constrained", facecolor="white" if theme == "white" else "none")
+    fig = Figure(figsize=(8.6, 6.2), dpi=80 if theme == "white" else 110, layout="constrained", facecolor="white" if theme == "white" else "none")
     for ax, panel in zip(fig.subplots(2, 2).flat, (profile_panel, rotation_panel, equation_panel, sphere_panel)):
         ax.set_facecolor("none")
         panel(ax, s, ink)
@@ -730,13 +736,15 @@ def draw_survival(
     fig.suptitle(f"{s.formula}: {headline(s)[1]}", color=ink, fontweight="bold")
     return fig
 
-def as_png(fig:Figure)->bytes: # The picture
+def as_png(fig:Figure)->bytes:
+    "A figure as a PNG file."
     out = io.BytesIO()
     fig.savefig(out, format="png", facecolor=fig.get_facecolor(), metadata={"Software": None})
     return out.getvalue()
 
 # %% ../nbs/12a_survival.ipynb #5a32f02e
-def slider(kind, css:str, **kw): # A slider that carries a class
+def slider(kind, css:str, **kw):
+    "A slider that carries a class."
     w = kind(continuous_update=True, style=dict(description_width="6em"), layout=widgets.Layout(width="100%", max_width="30em"), **kw)
     w.add_class(css)
     return w
@@ -774,7 +782,8 @@ class SurvivalView(widgets.VBox):
         self.waiting = None
         self.picture.value = as_png(self.survival.draw("clear"))
 
-def in_notebook()->bool: # Is there a front end that can show a widget?
+def in_notebook()->bool:
+    "Is there a front end that can show a widget?"
     return hasattr(get_ipython(), "kernel")
 
 def will_it_survive(

@@ -29,7 +29,9 @@ class Operations(NamedTuple):
     w:np.ndarray         # Translations, `(operations, 3)`, unitless
     reason:str=""        # Why there is nothing but the identity; empty if spglib gave an answer
 
-def nothing(reason:str)->Operations: return Operations(1, "P1", np.eye(3, dtype=int)[None], np.zeros((1, 3)), reason)
+def nothing(reason:str)->Operations:
+    "Only that a cell repeats, and why nothing more was found."
+    return Operations(1, "P1", np.eye(3, dtype=int)[None], np.zeros((1, 3)), reason)
 
 def site_kinds(
     structure:Structure,

@@ -289,9 +289,12 @@ def stream_seed(
     "A seed for one purpose at one step: a hash, so that neighbours have nothing in common."
     return int.from_bytes(hashlib.blake2b(f"{seed}/{stream}/{step}".encode(), digest_size=8).digest(), "little") >> 1
 
-def make_grid(config:Config)->Grid: return Grid(config.voxels, config.box, config.grid)
+def make_grid(config:Config)->Grid:
+    "The grid that a model works on."
+    return Grid(config.voxels, config.box, config.grid)
 
-def density_latents(config:Config)->int: # those of the code that the density gets
+def density_latents(config:Config)->int:
+    "How many numbers of the code the density gets; the others are the lattice."
     return config.latents - 9*carries_lattice(config)
 
 CLASSES = dict(elements=95, groups=21)  # with the background
@@ -357,6 +360,7 @@ def labels(
 
 # %% ../nbs/05_training.ipynb #7c27282f
 class Batch(NamedTuple):
+    "What one step of training needs."
     M:Tensor      # Density, with the margin of a padded encoder, `(batch, 1, n, n, n)`, plotting units
     S:Tensor      # Species inside the box, `(batch, voxels, voxels, voxels)`, uint8, class indices, 0 = background
     noise:Tensor  # Standard normal, `(batch, latents)`, unitless
@@ -736,7 +740,7 @@ class Reporter:
     "How far a run is, and every row of its history, on stderr; and its speed."
     def __init__(self, show:bool): self.show, self.bar = show, None
     def say(self, text:str):
-        if self.show: say(text)
+        if self.show and os.environ.get("TQDM_DISABLE", "0") in ("", "0"): say(text)
     def start(self, run:Run)->track:
         self.begun = self.mark = time.monotonic()
         self.before, self.since = run.seconds, run.step

@@ -156,7 +156,9 @@ class DensePrediction(Prediction):
     def log_prob(self)->Tensor: return self.logits.log_softmax(1)
 
 # %% ../nbs/04_unet.ipynb #3d2d537b
-def log_odds(p:float)->float: return math.log(p) - math.log1p(-p) # of a probability
+def log_odds(p:float)->float:
+    "Of a probability."
+    return math.log(p) - math.log1p(-p)
 
 def full_precision(
     x:Tensor, # Any tensor on the device, any shape, any unit
