@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 from gates import ROOT, notebooks
 
-USUAL = "tutorials/quickstart", "13_explorer", "12a_survival", "00_crystals", "02_voxels", "tutorials/exact_round_trip"  # what people open first
+USUAL = "tutorials/quickstart", "13_explorer", "12a_survival", "00_crystals", "02_voxels", "tutorials/explore_your_own", "tutorials/exact_round_trip"  # what people open first
 RUN = 420  # seconds that a notebook may take
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 MOST = 40  # lines that one test may print
