@@ -81,10 +81,14 @@ def as_book(proc):
             if '#| code-summary: "Exported source"' not in source: continue
             c["source"] = re.sub(r"^#\| code-(fold|summary):.*\n", "", source, flags=re.M)
             at |= {m: i for m in re.findall(r"^(?:def|class)\s+(\w+)", source, re.M)}
+        prose = "\n".join("".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "markdown")
+        taken = {h.strip("` ").lower() for h in re.findall(r"^#{1,6} +([`\w ]+)$", prose, re.M)}  # an id belongs to one place: `Stages`, `stages` and a heading `Stages` share theirs
         for i, c in enumerate(nb["cells"]):
             m = re.search(r"^show_doc\((\w+)\)", "".join(c["source"]), re.M)
             if not m or m[1] not in at: continue
-            text = f"### {m[1]} {{#{m[1].lower()} .definition}}" if i < at[m[1]] else f"[]{{#{m[1].lower()}}}"
+            name, first = m[1].lower(), m[1].lower() not in taken
+            taken.add(name)
+            text = f"### {m[1]} {{#{name + '-definition'*(not first)} .definition}}" if i < at[m[1]] else f"[]{{#{name}}}"*first
             nb["cells"][i] = dict(cell_type="markdown", id=c["id"], metadata={}, source=text)
         p.write_text(json.dumps(nb), encoding="utf-8")
 
