@@ -19,8 +19,6 @@ from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from threading import Lock
-from threading import Timer
 from time import perf_counter
 import ipywidgets as widgets
 import numpy as np
@@ -166,12 +164,14 @@ class Journey:
         self.said, self.target = model.unet(self.decoded), species(Z, xyz, model.grid, radius)
         self.found = segment(self.said, model.grid, **model.reading)
 
-    def fit(self):  # `Refined`; what the network found where the code allows no fit
+    def fit(self,
+        patience:float=np.inf, # Try nothing new after so many seconds
+    ): # `Refined`; what the network found where the code allows no fit
         "Fit the atoms to the numbers that are left."
         if not self.model.can_refine: return self.found
         noise = torch.full_like(self.z[0], self.settings["noise"], dtype=torch.float64)
         noise[self.k:] = torch.inf
-        return refine(self.model.vae, self.z, self.found.Z, self.found.xyz, self.model.grid, self.settings["sigma"], noise=noise)
+        return refine(self.model.vae, self.z, self.found.Z, self.found.xyz, self.model.grid, self.settings["sigma"], noise=noise, patience=patience)
 
 # %% ../nbs/13_explorer.ipynb #11b72d98
 def all_stages(self,
@@ -466,20 +466,16 @@ def plane_strip(
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 # %% ../nbs/13_explorer.ipynb #a41a7eee
-PATIENCE = .4  # seconds; a fit that takes longer is waited for with the rest already drawn
+PATIENCE = .8  # seconds after which the fit tries nothing new
 NOISES = 0., 1e-4, 1e-3, 2e-3, 5e-3, .01, .02, .03, .05, .07, .1, .2
 ROWS = dict(perfect="a perfect segmentation", network="the network alone", fit="after the fit")
 CELL = "padding: 1px 8px 1px 0; text-align: left; white-space: nowrap; line-height: 1.3"
 
-def numbers_html(
-    s:Stages,
-    final:bool=True,  # The fit has been made
-)->str:
+def numbers_html(s:Stages)->str:
     "The numbers that matter, as a table."
     head = "".join(f'<th style="{CELL}">{x}</th>' for x in ("", "atoms", "elements right", "largest error", "exact"))
     body = "".join(f'<tr><td style="{CELL}">{ROWS[i]}</td><td style="{CELL}">{r.n_found} of {r.n_true}</td><td style="{CELL}">{r.species_right:.0%}</td>'
-                   f'<td style="{CELL}">{distance(r.max_error)}</td><td style="{CELL}">{"<b>yes</b>" if r.exact else "no"}</td></tr>' for i, r in s.table.iterrows() if i != "fit" or final)
-    body += "" if final else f'<tr><td style="{CELL}">{ROWS["fit"]}</td><td style="{CELL}" colspan="4">at work ...</td></tr>'
+                   f'<td style="{CELL}">{distance(r.max_error)}</td><td style="{CELL}">{"<b>yes</b>" if r.exact else "no"}</td></tr>' for i, r in s.table.iterrows())
     carries = "without noise they carry any number of nats" if np.isinf(s.nats) else f"they carry {s.nats:,.0f} nats of the density" + f" and {s.lattice_nats:,.0f} of the lattice"*bool(s.lattice_nats)
     return (f'<table style="font-size: 13px; color: var(--jp-ui-font-color1, inherit); border-collapse: collapse"><tr>{head}</tr>{body}</table>'
             f'<div style="font-size: 13px; line-height: 1.4; color: var(--jp-ui-font-color1, inherit)">{s.equations} numbers for {s.unknowns} unknowns;<br>{carries}</div>')
@@ -497,7 +493,7 @@ def strips_html(s:Stages, grid:Grid=Grid())->str:
 class Explorer(widgets.VBox):
     "One crystal at every stage, and four sliders."
     def __init__(self, model:CrystalAutoencoder, formula:str, sample:Samples, settings:dict):
-        self.model, self.formula, self.sample, self.now, self.pending, self.drawing = model, formula, sample, None, None, Lock()
+        self.model, self.formula, self.sample, self.now = model, formula, sample, None
         n, low, style = model.config.latents, 9*carries_lattice(model.config) + 10, dict(description_width="118px")
         wide = dict(style=style, layout=dict(width="335px", height="26px"))
         self.sigma = widgets.FloatSlider(settings["sigma"], min=.5, max=2., step=.05, description="sigma (Å)", readout_format=".2f", **wide)
@@ -516,41 +512,30 @@ class Explorer(widgets.VBox):
 
     def update(self, change=None)->None:
         "Go the whole way again with the sliders as they are."
-        self.pending = pending = object()  # whatever is drawn late for an earlier position of the sliders is not drawn
         try:
             way = Journey(self.model, self.sample, **{k: w.value for k, w in self.sliders.items()})
-            early = Timer(PATIENCE, lambda: self.present(way.stages(way.found, self.formula), pending, False))
-            early.start()
-            try: s = way.stages(way.fit(), self.formula)
-            finally: early.cancel()
-            self.present(s, pending, True)
-        except (ValueError, RuntimeError, KeyboardInterrupt) as e: self.pending, self.status.value = None, message(f"stopped: {e}" if str(e) else "stopped; move a slider to go on", True)
+            self.now = s = way.stages(way.fit(PATIENCE), self.formula)
+            self.numbers.value, self.planes.value = numbers_html(s), strips_html(s, self.model.grid)
+            self.draw(s)
+        except (ValueError, RuntimeError, KeyboardInterrupt) as e: self.status.value = message(f"stopped: {e}" if str(e) else "stopped; move a slider to go on", True)
+        else:
+            cut = f"The fit was still searching and was stopped after {PATIENCE:g} s; `reconstruct` would go on. "*(not s.fitted.converged and s.seconds > PATIENCE)
+            self.status.value = message(f"{s.formula}: {headline(s)}. {s.seconds:.2f} s. {cut}Drag a view to turn all, scroll to zoom; the arrow keys move a slider.")
 
-    def present(self, s:Stages, pending, final:bool)->None:
-        "Show the stages, before the fit or after it."
-        with self.drawing:
-            if pending is not self.pending: return
-            if final: self.pending, self.now = None, s
-            self.numbers.value, self.planes.value = numbers_html(s, final), strips_html(s, self.model.grid)
-            self.draw(s, final)
-            self.status.value = message(f"{s.formula}: {headline(s)}. {s.seconds:.2f} s. Drag a view to turn all, scroll to zoom; the arrow keys move a slider." if final
-                                        else f"{s.formula}: the fit is at work; few numbers or much noise make it search. Move a slider whenever you like.")
-
-    def draw(self, s:Stages, final:bool=True)->None:
+    def draw(self, s:Stages)->None:
         "The six views."
         p, (outer, inner) = self.panels, levels(s.rho, s.true.Z)
         p.clear()
         for i, d in {0: s.true, 4: s.network, 5: s.fitted}.items():
-            if i < 5 or final: p.balls(i, d.Z, d.xyz)
+            p.balls(i, d.Z, d.xyz)
             if i != 4 and d.lattice is not None: p.lines(i, corner(s.true), d.lattice, ("#D62728", "#2CA02C", "#1F77B4"))
         for i, rho in {1: s.rho, 2: s.decoded}.items():
             p.surface(i, rho, inner, TINTS[1]); p.surface(i, rho, outer, TINTS[0], .5)
         at = np.nonzero(s.segmented)
         p.balls(3, s.segmented[at], self.model.grid.to_xyz(np.stack(at, 1)), size=.19, equal=True)
-        if final:
-            p.halos(5, s.fitted.xyz[s.wrong])
-            p.balls(5, s.true.Z[s.missing], s.true.xyz[s.missing], opacity=.35)
-        p.show([caption(s, i) if i < 5 or final else "fitting ..." for i in range(6)])
+        p.halos(5, s.fitted.xyz[s.wrong])
+        p.balls(5, s.true.Z[s.missing], s.true.xyz[s.missing], opacity=.35)
+        p.show([caption(s, i) for i in range(6)])
 
 # %% ../nbs/13_explorer.ipynb #cae7d9c5
 def message(

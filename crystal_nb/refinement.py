@@ -14,6 +14,7 @@ import math
 from copy import deepcopy
 from functools import cached_property, partial
 from itertools import product
+from time import perf_counter
 from typing import NamedTuple
 import torch
 import torch.nn.functional as F
@@ -417,6 +418,7 @@ def improve(
     z:Tensor,       # `(batch, latents)`, unitless, float64
     charge:Tensor,  # Start, `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent; room for more
     xyz:Tensor,     # Start, `(batch, atoms, 3)`, float64, Å
+    until:float=math.inf, # Add no more after this time, seconds of `perf_counter`
     **kw,           # For `fit_atoms`
 )->Fit:
     "Settle, and add atoms one at a time until the code is explained or another atom does not help."
@@ -424,7 +426,7 @@ def improve(
     rows = torch.arange(len(z), device=z.device)
     while True:
         rows = rows[(fit.residual[rows] > explained(codes, fit.charge[rows])) & (fit.charge[rows, -1] == 0)]
-        if not len(rows): return fit
+        if not len(rows) or perf_counter() > until: return fit
         new = settle(codes, z[rows], *place(codes, z[rows], fit.charge[rows], fit.xyz[rows]), **kw)
         ok = new.residual**2 < .98*fit.residual[rows]**2 - ATOM_PRICE*codes.noise**2
         adopt(fit, rows, new, ok)
@@ -470,16 +472,17 @@ def search(
     z:Tensor,        # `(batch, latents)`, unitless, float64
     charge:Tensor,   # Start, `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent; room for more
     xyz:Tensor,      # Start, `(batch, atoms, 3)`, float64, Å
+    until:float=math.inf, # Try nothing new after this time, seconds of `perf_counter`
     **kw,            # For `fit_atoms`
 )->Fit:              # The best of all attempts
     "The given start, then detours for the crystals that are not explained."
-    best = improve(codes, z, charge, xyz, **kw)
+    best = improve(codes, z, charge, xyz, until, **kw)
     last = Fit(*(v.clone() for v in best))
     for detour in DETOURS:
         apt = best.residual < 1 if detour in PAIR_DETOURS else (charge[:, 0] > 0) | (detour is pack)
         rows = (apt & (best.residual > explained(codes, best.charge))).nonzero()[:, 0]
-        if not len(rows): continue
-        new = improve(codes, z[rows], *detour(last.charge[rows], last.xyz[rows]), **kw | dict(gain=1e-3))
+        if not len(rows) or perf_counter() > until: continue
+        new = improve(codes, z[rows], *detour(last.charge[rows], last.xyz[rows]), until, **kw | dict(gain=1e-3))
         adopt(last, rows, new, torch.ones_like(rows, dtype=torch.bool))
         adopt(best, rows, new, new.residual < best.residual[rows])
     return best
@@ -607,9 +610,10 @@ def refine(
     steps:int=40,          # Most steps of one fit
     chunk:int=32,          # Crystals that are fitted together
     progress:bool=False,   # Show how far it is
+    patience:float=math.inf, # Begin nothing new after so many seconds and take the best so far, which then depends on the machine's speed
 )->Refined:
     "The atoms whose density has the given code."
-    codes = (AtomCodes if isinstance(vae, SpectralCode) else NetworkCodes)(vae, grid, sigma, noise)
+    until, codes = perf_counter() + patience, (AtomCodes if isinstance(vae, SpectralCode) else NetworkCodes)(vae, grid, sigma, noise)
     check_start(codes, z, Z, xyz)
     z, room = z.double() * codes.weight, codes.room
     q, x = pack(Z.double() * ((Z > 0).sum(1, keepdim=True) <= room), xyz.double().clamp(0, codes.grid.box))
@@ -618,7 +622,7 @@ def refine(
     parts = []
     with track(total=len(z), desc="Fitting", unit="crystals", show=progress) as bar:
         for i in order.split(chunk):
-            parts.append(finish(codes, z[i], search(codes, z[i], q[i], x[i], steps=steps)))
+            parts.append(finish(codes, z[i], search(codes, z[i], q[i], x[i], until, steps=steps)))
             bar.update(len(i))
     r = Refined(*(torch.cat(v)[order.argsort()] for v in zip(*parts)))
     M = max((r.Z > 0).sum(1).tolist() + [0])
