@@ -343,7 +343,7 @@ new MutationObserver(() => setTimeout(paint, 300)).observe(document.body, {attri
 })();"""  # the page's own colour, and again when its theme changes
 
 class Panels(widgets.VBox):
-    "Linked views in space in one canvas, each with a line of text; drawn without a network."
+    "Linked views in space in one canvas, each with a line of text; nothing is fetched from the internet."
     def __init__(self,
         rows:int, columns:int,
         box:float=10.,  # Edge of the box, Å

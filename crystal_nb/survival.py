@@ -531,7 +531,7 @@ def noise_part(
     sx, charges = s*float(np.median([c.xyz.max() for c in certain])), s*torch.stack([c.alone for c in certain]).median(0).values
     if not math.isfinite(sx): return Part("noise", 0., FAILS, "so few numbers determine neither positions nor elements"), sx, math.inf, "", 0.
     weakest, sz = Element.from_Z(int(Z[charges.argmax()])).symbol, float(charges.max())
-    says = f"noise of {noise:g} on each number leaves {nats:,.0f} nats (a plain list of this crystal takes {needs:,.0f}), " if noise else f"without noise, rounding alone leaves {nats:,.0f} nats (a plain list takes {needs:,.0f}), "
+    says = f"noise of {noise:g} on each number leaves {nats:,.0f} nats of the density (a plain list of this crystal takes {needs:,.0f}), " if noise else f"without noise, rounding alone leaves {nats:,.0f} nats of the density (a plain list takes {needs:,.0f}), "
     says += f"positions to within ±{sx:.2g} Å and charges to ±{sz:.2g}; the least sure is {weakest}"
     if chance >= SURE: return Part("noise", chance, FINE, says), sx, sz, weakest, chance
     cure, trial = [], [a*10.**-k for k in range(1, 6) for a in (10, 7, 5, 3, 2, 1.5)]
