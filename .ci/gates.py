@@ -110,6 +110,7 @@ def hygiene():
         if len(ids) != len(set(ids)): say("two cells have one id")
         first = next((s for _, kind, s, _ in cs if kind == "markdown"), "")
         if not re.match(r"# \S.*\n+> \S", first): say("does not begin with a title and a quoted line")
+        if len([l for l in first.splitlines() if l.strip() and l[0] not in "#>"]): say("more than a title and a quoted line in its first cell; nbdev leaves the rest out of the site")
         words = sum(len(s.split()) for _, kind, s, _ in cs if kind == "markdown"); code = [c for c in cs if c[1] == "code"]
         if words < 8*len(code): say(f"{words} words of prose for {len(code)} code cells")
         size = len(json.dumps([o for c in cs for o in c[3]])); most = MAX.get(name.parts[0], 200_000)

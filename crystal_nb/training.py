@@ -740,7 +740,7 @@ class Reporter:
     "How far a run is, and every row of its history, on stderr; and its speed."
     def __init__(self, show:bool): self.show, self.bar = show, None
     def say(self, text:str):
-        if self.show and os.environ.get("TQDM_DISABLE", "0") in ("", "0"): say(text)
+        if self.show: say(text)
     def start(self, run:Run)->track:
         self.begun = self.mark = time.monotonic()
         self.before, self.since = run.seconds, run.step
