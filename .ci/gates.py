@@ -294,7 +294,7 @@ def wheel():
         p = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, file], capture_output=True, text=True)
         if p.returncode: return [f"installing the wheel failed: {p.stdout}{p.stderr}"]
         got = {q.relative_to(site).as_posix() for q in (site/"crystal_nb").rglob("*") if q.is_file() and q.suffix != ".pyc"}
-        keep = lambda q: q.suffix == ".py" or "weights" in q.parts and q.suffix in (".safetensors", ".json", ".md")
+        keep = lambda q: q.suffix == ".py" or q.parts[0] == "js" or "weights" in q.parts and q.suffix in (".safetensors", ".json", ".md")
         want = {q.relative_to(ROOT).as_posix() for q in LIB.rglob("*") if q.is_file() and keep(q.relative_to(LIB))}
         wrong += [f"the wheel lacks {n}" for n in sorted(want - got)] + [f"the wheel carries {n}" for n in sorted(got - want)]
         wrong += [f"the wheel carries {q.name}" for q in site.iterdir() if q.name not in ("crystal_nb", "bin", "__pycache__") and not q.name.endswith(".dist-info")]
