@@ -325,9 +325,11 @@ def _noise(self, rows:Tensor, seed:int)->Tensor:
     e[:, self.vae.latents:] /= 100
     return e
 
-def _compare(crystals:Crystals, found:list[Decoded])->pd.DataFrame:
-    "`compare_structures` for a list of `Decoded`."
-    return compare_structures(crystals.ids, crystals.structures(), [d.structure(wrap=False) if len(d.Z) and d.lattice is not None else None for d in found], patience=.2)
+def _compare(crystals:Crystals, *sets:list[Decoded])->list[pd.DataFrame]:
+    "`compare_structures` for lists of `Decoded`, all in one go."
+    ids, true, n = list(crystals.ids)*len(sets), crystals.structures()*len(sets), len(crystals)
+    t = compare_structures(ids, true, [d.structure(wrap=False) if len(d.Z) and d.lattice is not None else None for found in sets for d in found], patience=.2)
+    return [t[i:i + n].reset_index(drop=True) for i in range(0, len(t), n)]
 
 def there_and_back(self,
     placed:Placed,        # From `placed_batches`
@@ -350,7 +352,8 @@ def there_and_back(self,
     network, found = decode_twice(self, z, refine, noise)
     seconds, crystals = (perf_counter() - t0)/len(rows), placed.crystals[rows.numpy()]
     fitted, carried = refine and self.can_refine, carries_lattice(self.config)
-    compared = tuple(_compare(crystals, atoms) if lattices else None for atoms, lattices in ((found, carried or fitted and self.config.representation == "repeating"), (network, carried and fitted)))
+    sets = [found]*(carried or fitted and self.config.representation == "repeating") + [network]*(carried and fitted)
+    compared = tuple([*_compare(crystals, *sets), None, None][:2]) if sets else (None, None)
     return Returned(rows.tolist(), network, found, seconds, field, failed, compared)
 
 CrystalAutoencoder.placed_batches = placed_batches

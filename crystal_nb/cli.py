@@ -7,9 +7,9 @@ __all__ = ['MARK', 'TABLES', 'MADE', 'REMEDIES', 'app', 'SOURCE', 'DEVICE', 'RES
            'stoppable', 'held', 'one_line', 'decoded_cif', 'file_names', 'clear', 'made_folder', 'put_in_place',
            'staged', 'plain', 'restored', 'run_key', 'Journal', 'in_parts', 'pick_device', 'counted', 'nothing_left',
            'what_was_read', 'read_source', 'show_version', 'start', 'open_model', 'write_cifs', 'fit_note',
-           'write_symmetrised', 'crystal_table', 'report', 'reconstruct_in_parts', 'reconstruct', 'Settings',
-           'read_settings', 'interruption', 'train', 'read_codes', 'write_codes', 'write_generated', 'generate',
-           'report_generated', 'encode_in_parts', 'encode', 'decode', 'open_prior', 'draw_path', 'sample',
+           'symmetrised_text', 'write_symmetrised', 'crystal_table', 'report', 'reconstruct_in_parts', 'reconstruct',
+           'Settings', 'read_settings', 'interruption', 'train', 'read_codes', 'write_codes', 'write_generated',
+           'generate', 'report_generated', 'encode_in_parts', 'encode', 'decode', 'open_prior', 'draw_path', 'sample',
            'interpolate', 'prior', 'discriminator', 'main']
 
 # %% ../nbs/14_cli.ipynb #5494061f
@@ -415,16 +415,23 @@ def fit_note(
     if r.converged and noise: return f"explained within the noise of {noise:g} on the code, which may hide a wrong element: {left}"
     return f"converged: {left}" if r.converged else f"NOT CONVERGED: {left}; these atoms do not explain the code, do not use them"
 
+def symmetrised_text(
+    d, # `autoencoder.Decoded`
+)->str:
+    "A decoded crystal as a CIF with its space group; by itself, so that other processes can do it."
+    from crystal_nb.symmetry import find_symmetry, symmetrised_cif
+    return symmetrised_cif(find_symmetry(d.structure(wrap=False), error=d.error))
+
 def write_symmetrised(
     folder:Path,  # Folder for the files
     names, atoms, # Of the files; atoms, `autoencoder.Decoded`
 ):
     "A CIF with its space group for every crystal that converged."
-    from crystal_nb.symmetry import find_symmetry, symmetrised_cif
-    for name, d in zip(names, atoms):
-        if d.lattice is None or not d.converged or not len(d.Z): continue
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder/f"{name}.cif").write_text(f"{MARK}, symmetrised; the atoms as they were decoded are in ../cif/{name}.cif\n" + symmetrised_cif(find_symmetry(d.structure(wrap=False), error=d.error)))
+    from crystal_nb.evaluation import spread
+    good = [(name, d) for name, d in zip(names, atoms) if d.lattice is not None and d.converged and len(d.Z)]
+    if good: folder.mkdir(parents=True, exist_ok=True)
+    for (name, _), text in zip(good, spread(symmetrised_text, [d for _, d in good], patience=.2)):
+        (folder/f"{name}.cif").write_text(f"{MARK}, symmetrised; the atoms as they were decoded are in ../cif/{name}.cif\n" + text)
 
 # %% ../nbs/14_cli.ipynb #17272f44
 def crystal_table(
