@@ -388,7 +388,7 @@ def put_together(self,
     def scored(k, atoms):
         frames = [p.compared[k] for p in parts if p.rows]
         if not carries_lattice(self.config) and all(d.lattice is None for d in atoms): structures = None
-        else: structures = pd.concat(frames).iloc[order].reset_index(drop=True) if frames else _compare(crystals[done], [])
+        else: structures = pd.concat(frames).iloc[order].reset_index(drop=True) if frames else compare_structures([], [], [])
         return _score(self, crystals[done], cubes, atoms, np.array(seconds), structures)
     evaluation = scored(0, found)
     alone = scored(1, network) if refine and self.can_refine else evaluation
