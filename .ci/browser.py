@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 from gates import ROOT, notebooks
 
-USUAL = "tutorials/quickstart", "13_explorer", "12a_survival", "00_crystals", "02_voxels", "tutorials/explore_your_own", "tutorials/exact_round_trip"  # what people open first
+USUAL = "tutorials/quickstart", "apps/explorer", "apps/survival", "00_crystals", "03_voxels", "tutorials/explore_your_own", "tutorials/exact_round_trip"  # what people open first
 RUN = 420  # seconds that a notebook may take
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 MOST = 40  # lines that one test may print
@@ -348,7 +348,7 @@ class Site:
             server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(self.folder)))
             threading.Thread(target=server.serve_forever, daemon=True).start()
             self.address = f"http://127.0.0.1:{server.server_address[1]}/"
-            for p in notebooks():  # 02_voxels.ipynb becomes voxels.html
+            for p in notebooks():  # 03_voxels.ipynb becomes voxels.html
                 text = " ".join("".join(c["source"]) for c in json.loads(p.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "markdown")
                 name = re.sub(r"^\d+[a-z]?_", "", p.stem) + ".html"
                 self.math[(p.parent.relative_to(ROOT/"nbs")/name).as_posix()] = bool(re.search(r"\$[^$\n]*\\[a-z]+[^$\n]*\$", re.sub(r"`[^`]*`", "", text)))
@@ -498,7 +498,7 @@ def live(lab, name, *cells, theme=LIGHT):
 def late(what, seconds): return [f"{what}: nothing changes"] if seconds is None else [f"{what}: {seconds:.1f} s until the change is on the screen"] if seconds > patience() else []
 
 
-EXPLORE = "from crystal_nb.explorer import explore"
+EXPLORE = "from crystal_nb.apps.explorer import explore"
 
 
 @test("sliders of the explorer")
@@ -548,7 +548,7 @@ def roughly(lab, note):
 @test("navigator")
 def paths(lab, note):
     "Slider, arrow keys, buttons, play, and a CIF that pymatgen reads."
-    with live(lab, "paths", "from crystal_nb.explorer import navigate", "navigate('salt.cif', 'perovskite.cif', steps=9)") as nb:
+    with live(lab, "paths", "from crystal_nb.apps.explorer import navigate", "navigate('salt.cif', 'perovskite.cif', steps=9)") as nb:
         w = Widget(nb, ".cnb-navigate", 1); wrong = w.views(1, 3) + w.faint(); at = lambda: w.value(".cnb-t")
         def step(name, do, to):
             numbers, = w.change(do, ".cnb-numbers")
@@ -580,7 +580,7 @@ def paths(lab, note):
 @test("survival check")
 def verdict(lab, note):
     "The sliders change the verdict and the picture."
-    with live(lab, "verdict", "from crystal_nb.survival import will_it_survive", "will_it_survive('salt.cif')") as nb:
+    with live(lab, "verdict", "from crystal_nb.apps.survival import will_it_survive", "will_it_survive('salt.cif')") as nb:
         w = Widget(nb, ".cnb-survive", 1); wrong = w.faint(); said = [w.text(".cnb-status").strip()]
         for name, move in dict(noise=lambda: w.keys(".cnb-noise", "End"), sigma=lambda: w.keys(".cnb-sigma", "End"), latents=lambda: w.keys(".cnb-latents", "Home")).items():
             seconds, = w.change(move, "img" if w.root.locator("img").count() else ".cnb-numbers"); said.append(w.text(".cnb-status").strip())
@@ -592,7 +592,7 @@ def verdict(lab, note):
 @test("widgets in the dark theme")
 def dark(lab, note):
     "In JupyterLab's dark theme every letter can be read and no view is blank."
-    cells = "from crystal_nb.explorer import explore, navigate, will_it_survive", "explore('perovskite.cif')", "navigate('salt.cif', 'perovskite.cif', steps=5)", "will_it_survive('salt.cif')"
+    cells = "from crystal_nb.apps.explorer import explore, navigate, will_it_survive", "explore('perovskite.cif')", "navigate('salt.cif', 'perovskite.cif', steps=5)", "will_it_survive('salt.cif')"
     with live(lab, "dark", *cells, theme=DARK) as nb:
         wrong = []
         for i, (name, shape) in enumerate(dict(explore=(2, 3), navigate=(1, 3), survive=None).items(), 1):
@@ -611,7 +611,7 @@ def few(image):
 
 def shots(lab):
     "Pictures of the widgets by day and by night for the documentation, each well below 120 KB."
-    cells = "from crystal_nb.explorer import explore, navigate, will_it_survive", "explore('perovskite.cif', noise=.05)", "navigate('salt.cif', 'perovskite.cif')", "will_it_survive('perovskite.cif', noise=.02)"
+    cells = "from crystal_nb.apps.explorer import explore, navigate, will_it_survive", "explore('perovskite.cif', noise=.05)", "navigate('salt.cif', 'perovskite.cif')", "will_it_survive('perovskite.cif', noise=.02)"
     for suffix, theme in dict(light=LIGHT, dark=DARK).items():
         with live(lab, f"shots_{suffix}", *cells, theme=theme) as nb:
             nb.page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")

@@ -12,7 +12,7 @@ import browser, gates
 from gates import BIN, ROOT, notebooks
 
 SECONDS = 600  # more than any notebook takes on a slow machine
-FIRST = "05_training", "site", "wheel", "14_cli", "08_lattice", "09a_autoencoder", "07_refinement"  # the longest go first, so that no long one is left for the end
+FIRST = "07_training", "site", "wheel", "apps/cli", "11_lattice", "15_autoencoder", "10_refinement"  # the longest go first, so that no long one is left for the end
 
 
 def notebook(path):
