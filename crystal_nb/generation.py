@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from .crystals import Crystals, compositions, keep, say, track
 from .crystals import reduced as reduced_name
-from .samples import SAMPLERS, Samples, central, make_generator, padded, reduced
+from .samples import SAMPLERS, Samples, central, make_generator, padded, shortest_basis
 from .voxels import density
 from .training import Config, ModelError, Stop, atomic, make_folder, stream_seed
 from .segmentation import segment
@@ -57,7 +57,7 @@ def niggli(
 )->Tensor:           # Reduced cells of the same lattices, `(batch, 3, 3)`, float64, Å, right-handed
     "The Niggli cell, which is unique where the shortest basis is not, as in cubic and hexagonal crystals."
     found = [spglib.niggli_reduce(L, eps=1e-4) for L in lattice.double().numpy()]
-    cells = torch.stack([torch.as_tensor(np.array(f)) if f is not None else r for f, r in zip(found, reduced(lattice))]) if found else lattice.double()
+    cells = torch.stack([torch.as_tensor(np.array(f)) if f is not None else r for f, r in zip(found, shortest_basis(lattice))]) if found else lattice.double()
     return cells*torch.linalg.det(cells).sign()[:, None, None]
 
 def standing(
@@ -80,7 +80,7 @@ def standard_samples(
 )->Samples:            # In the box; those that do not fit hold no atom
     "Each crystal placed in the box in its standard orientation: nothing is random."
     crystals = standing(crystals, config)
-    if config.representation != "folded": return SAMPLERS[config.representation](crystals, None, box=config.box, rotate=False, center=config.center)
+    if config.representation != "folded": return SAMPLERS[config.representation](crystals, None, None, config.box, False, center=config.center)
     Z, frac, lattice = padded(crystals)
     xyz, has = central(frac @ lattice, lattice, config.box)  # this basis is kept as it is
     placed = (has | (Z == 0)).all(1)
@@ -358,7 +358,7 @@ def neighbours(
     if not len(d.Z): return np.zeros(0)
     if d.lattice is None: D = np.linalg.norm(d.xyz[:, None] - d.xyz[None], axis=2)
     else:
-        A = reduced(torch.tensor(np.array(d.lattice, float))[None])[0].numpy()
+        A = shortest_basis(torch.tensor(np.array(d.lattice, float))[None])[0].numpy()
         f = (d.xyz[:, None] - d.xyz[None]) @ np.linalg.inv(A)
         shifts = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
         D = np.linalg.norm(((f - np.round(f))[:, :, None] + shifts) @ A, axis=3)

@@ -23,7 +23,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.ndimage import map_coordinates, maximum_filter, minimum_filter
 from torch import Tensor
 from .crystals import track
-from .samples import Samples, central, inside, reduced, tile
+from .samples import Samples, central, inside, shortest_basis, tile
 from .voxels import Grid, density
 from .vae import SpectralCode, upsample
 
@@ -183,7 +183,7 @@ def short_basis(
     A:np.ndarray, # Rows a, b, c, `(3, 3)`, Å
 )->np.ndarray:    # `(3, 3)`, Å
     "`samples.reduced` for one lattice."
-    return reduced(torch.as_tensor(np.asarray(A, float))[None])[0].numpy()
+    return shortest_basis(torch.as_tensor(np.asarray(A, float))[None])[0].numpy()
 
 def regress(
     A:np.ndarray,  # A basis, roughly, `(3, 3)`, Å

@@ -374,7 +374,7 @@ def place(
 )->Samples:            # In the box; those that found no place hold no atom
     "Place crystals in the box as the settings say."
     how = {"unit-cell": dict(center=config.center), "repeating": dict(margin=6*config.sigma + config.padding*make_grid(config).step), "folded": {}}[config.representation]
-    return SAMPLERS[config.representation](crystals, index, generator=seed, box=config.box, rotate=config.rotate, **how)
+    return SAMPLERS[config.representation](crystals, index, seed=make_generator(seed), box=config.box, rotate=config.rotate, **how)
 
 def draw(
     crystals:Crystals,

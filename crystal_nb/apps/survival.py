@@ -58,7 +58,7 @@ from ..samples import in_shortest_cells
 from ..samples import make_generator
 from ..samples import padded
 from ..samples import random_rotations
-from ..samples import reduced
+from ..samples import shortest_basis
 from ..samples import tile
 from ..segmentation import connected
 from ..training import Config
@@ -190,7 +190,7 @@ def smallest_cell(
     "The primitive cell in its shortest basis."
     Z, frac, lattice = padded(crystal)
     c = primitive(Cell(lattice[0].numpy(), (frac @ lattice)[0].numpy(), Z[0].double().numpy()))
-    A = reduced(torch.as_tensor(c.lattice)[None])[0].numpy()
+    A = shortest_basis(torch.as_tensor(c.lattice)[None])[0].numpy()
     return Crystals(crystal.ids, A[None], c.charge.astype(np.uint8), ((c.xyz @ np.linalg.inv(A)) % 1).astype(np.float32), np.array([0, len(c.charge)]))
 
 def cut_cubes(

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from ..autoencoder import CrystalAutoencoder
 from ..crystals import Crystals, read_crystals, track
-from ..samples import make_generator, repeating_samples
+from ..samples import make_generator, cube_samples
 from ..training import ModelError, atomic, draw, field, fit_code, build, make_folder, prepare_data, stream_seed, usable
 from ..vae import coarsen
 from ..voxels import Grid, density
@@ -253,7 +253,7 @@ def other_fields(
     fields = {"plain crystals": M, "atoms at random places": density(Z, random_atoms(Z, grid, g), grid, sigma), "shuffled voxels": M.flatten(1)[:, at].view_as(M),
               "crystals times three": 3*M, "white noise": noise.clamp(min=0), "too dense a lattice": dense_lattice(n, grid, g)}
     if model.config.representation == "repeating": return fields
-    s = repeating_samples(crystals, index.numpy(), generator=g, box=grid.box, margin=6*sigma)
+    s = cube_samples(crystals, index.numpy(), seed=g, box=grid.box, margin=6*sigma)
     return fields | {"repeating cubes": density(s.Z, s.xyz, grid, sigma)}
 
 # %% ../../nbs/experiments/discriminator.ipynb #88009ef9
