@@ -36,8 +36,9 @@ from .samples import SAMPLERS, Samples, central, make_generator, padded, shortes
 from .voxels import density
 from .training import Config, ModelError, Stop, atomic, make_folder, stream_seed
 from .segmentation import segment
-from .refinement import AtomCodes, Fit, explained, fit_atoms, pack
-from .refinement import place as one_more
+from .atom_codes import AtomCodes, present_first
+from .refinement import Fit, fit_atoms, residual_limit
+from .refinement import add_atom
 from .evaluation import match_structures
 from .autoencoder import CrystalAutoencoder, Decoded, as_crystals, find_model
 
@@ -418,7 +419,7 @@ def with_number(
 )->Fit:             # Exactly so many atoms, fitted
     "Leave out the palest atoms, or add some where they are worth most, until the number is right."
     room = int(max(n.max(), (start[0] > 0).sum(1).max())) + 1
-    q, x = pack(start[0].double(), start[1].double().clamp(0, codes.grid.box))
+    q, x = present_first(start[0].double(), start[1].double().clamp(0, codes.grid.box))
     q, x = F.pad(q, (0, room))[:, :room], F.pad(x, (0, 0, 0, room))[:, :room]
     for _ in range(rounds):
         q, x = (v.clone() for v in fit_atoms(codes, z, q, x, gain=.02, steps=15)[:2])
@@ -426,8 +427,8 @@ def with_number(
         if not over.any(): break
         for i in (over > 0).nonzero()[:, 0]: q[i, q[i].masked_fill(q[i] == 0, math.inf).argsort()[:(over[i] + 1)//2]] = 0
         few = (over < 0).nonzero()[:, 0]
-        if len(few): q[few], x[few] = one_more(codes, z[few], q[few], x[few])
-        q, x = pack(q, x)
+        if len(few): q[few], x[few] = add_atom(codes, z[few], q[few], x[few])
+        q, x = present_first(q, x)
     return fit_atoms(codes, z, q, x, gain=1e-3)
 
 def named(
@@ -499,7 +500,7 @@ def read_asked(
     for i, k in enumerate(counts.numpy()): Z[i, q[i] > 0] = torch.as_tensor(named(q[i][q[i] > 0].numpy(), k)).double()
     lattices, x = model.lattices(z), fit_atoms(codes, target, Z, x, gain=1e-3, charges=False).xyz
     x = keep_apart(codes, target, Z.long(), x, None if lattices[0] is None else torch.as_tensor(lattices))
-    good = (codes(Z, x) - target).norm(dim=1) <= explained(codes, Z)
+    good = (codes(Z, x) - target).norm(dim=1) <= residual_limit(codes, Z)
     return [Decoded(a[a > 0].long().numpy(), y[a > 0].float().numpy(), bool(g), A) for a, y, g, A in zip(Z, x, good, lattices)]
 
 # %% ../nbs/17_generation.ipynb #d235410e

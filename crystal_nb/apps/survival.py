@@ -51,8 +51,8 @@ from ..lattice import Cell
 from ..lattice import images
 from ..lattice import primitive
 from ..refinement import ATOM_PRICE
-from ..refinement import AtomCodes
-from ..refinement import columns
+from ..atom_codes import AtomCodes
+from ..atom_codes import unit_columns
 from ..samples import central
 from ..samples import in_shortest_cells
 from ..samples import make_generator
@@ -567,7 +567,7 @@ class Examination:
     def derivatives(self, sigma:float)->list[Tensor]: # `(atoms, 4, latents)` for each orientation, by x, y, z (1/Å) and charge, for numbers of unit variance
         codes = linear_code(self.model, sigma)[1]
         if codes is None or self.config.representation == "repeating": return []
-        J = [columns(codes, self.placed.xyz[k], double=True) for k in self.rows]
+        J = [unit_columns(codes, self.placed.xyz[k], double=True) for k in self.rows]
         for j in J: j[:, :3] *= self.Z[:, None, None]
         return J
     def certain(self, sigma:float, numbers:int)->list[Certainty]: # For each orientation, from so many numbers of the density
