@@ -1,64 +1,72 @@
 """Every test of the project: `python .ci/test.py [--fast] [-k WORD]`.
 
-Each notebook is tested in a process of its own under a time-out, two at a time on one thread each; the gates of gates.py are tests too. One line a test with its
-seconds, the output of those that fail, and at the end how many passed and failed. `--fast` leaves out the wheel, the site and the
-browser. The tests of browser.py come last and alone; where there is no Chromium they are skipped, which is said and counted as neither.
+Each notebook is tested in a process of its own under a time limit, two at a time; each gate of gates.py is a test too.
+The browser comes last and alone; where there is no Chromium it is skipped, which is said. `--fast` leaves out the
+wheel, the site and the browser. One line a test, and at the end how many passed and failed.
 """
-import argparse, hashlib, os, signal, subprocess, sys, time, traceback
+import argparse
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 
-import browser, gates
+import gates
 from gates import BIN, ROOT, notebooks
 
-SECONDS = 600  # more than any notebook takes on a slow machine
-FIRST = "07_training", "site", "wheel", "apps/cli", "11_lattice", "15_autoencoder", "10_refinement"  # the longest go first, so that no long one is left for the end
+LIMIT = 600  # seconds, more than any notebook takes on a slow machine
+FIRST = "07_training", "site", "wheel", "apps/cli", "11_lattice", "15_autoencoder"  # the longest first
+
+
+def limited(*command):
+    "Run a command under a time limit; its exit code and what it said, the middle of a long text left out."
+    env = os.environ | dict(OMP_NUM_THREADS="1", MPLBACKEND="agg")
+    env.pop("CRYSTAL_NB_DATA", None)  # what is tested needs no data beyond the package's
+    p = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                         start_new_session=True)
+    try:
+        said, _ = p.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)
+        said = f"stopped after {LIMIT} s\n{p.communicate()[0]}"
+    lines = said.splitlines()
+    return p.returncode, lines if len(lines) < 80 else lines[:40] + ["..."] + lines[-40:]
 
 
 def notebook(path):
     "Test one notebook as nbdev does, its slow and GPU cells left out; what it said if it failed."
-    env = os.environ | dict(OMP_NUM_THREADS="1", MPLBACKEND="agg")
-    env.pop("CRYSTAL_NB_DATA", None)  # what is tested needs no data beyond the package's
-    p = subprocess.Popen([BIN/"nbdev_test", "--path", path], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
-    try: said, _ = p.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(p.pid, signal.SIGKILL); said, _ = p.communicate()
-        return [f"stopped after {SECONDS} s", *said.splitlines()[-40:]]
-    if p.returncode == 0 and "Success." in said: return []
-    lines = said.splitlines() or [f"exit code {p.returncode}"]
-    return lines if len(lines) < 80 else lines[:40] + ["..."] + lines[-40:]
+    code, lines = limited(BIN/"nbdev_test", "--path", path)
+    return [] if code == 0 and "Success." in lines else lines or [f"exit code {code}"]
 
 
-def shown(part, *options):
-    "The tests in the browser of a part, `notebooks` or `site`; what is wrong."
-    p = subprocess.Popen([sys.executable, ROOT/".ci"/"browser.py", "-k", f"{part}: ", *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
-    try: said, _ = p.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(p.pid, signal.SIGKILL); said, _ = p.communicate()
-        return [f"stopped after {SECONDS} s", *said.splitlines()[-40:]]
-    return said.splitlines() if p.returncode else []
-
-
-def twice(test):
-    "What is wrong the second time too: a browser on a crowded machine may be late once. The first time is printed."
-    wrong = test()
-    if not wrong: return []
-    print("once more, as the first time it said:", *(f"    {l}" for l in wrong if not l.startswith("passed")), sep="\n", flush=True)
-    return test()
+def browser():
+    "The tests in the browser; what is wrong the second time too, for a browser on a crowded machine may be late once."
+    for _ in range(2):
+        code, lines = limited(sys.executable, ROOT/".ci"/"browser.py")
+        print(*(f"    {line}" for line in lines), sep="\n", flush=True)
+        if not code:
+            return []
+    return ["failed twice"]
 
 
 def files():
     "Every file of the repository and its content, to see what the tests leave behind."
-    skip = {".git", ".venv", "venv", "__pycache__", ".ipynb_checkpoints", "_docs", "build", "dist", "out"}
-    found = [p for p in ROOT.iterdir() if p.is_file()] + [p for d in ("nbs", "crystal_nb", ".ci") for p in (ROOT/d).rglob("*") if p.is_file()]
-    return {p: hashlib.sha1(p.read_bytes()).digest() for p in found if not skip & set(p.relative_to(ROOT).parts)}
+    skip = re.compile(r"/(__pycache__|\.ipynb_checkpoints)/")
+    found = [p for d in ("nbs", "crystal_nb", ".ci") for p in (ROOT/d).rglob("*")] + list(ROOT.iterdir())
+    return {p: hashlib.sha1(p.read_bytes()).digest() for p in found if p.is_file() and not skip.search(p.as_posix())}
 
 
 def timed(test):
     "Run a test; what is wrong, and the seconds it took."
     start = time.time()
-    try: wrong = test()
-    except Exception: wrong = traceback.format_exc().splitlines()
+    try:
+        wrong = test()
+    except Exception:
+        wrong = traceback.format_exc().splitlines()
     return wrong, time.time() - start
 
 
@@ -67,28 +75,30 @@ def main():
     ap.add_argument("--fast", action="store_true", help="leave out the wheel, the site and the browser")
     ap.add_argument("-k", metavar="WORD", default="", help="only the tests with this in their name")
     arg = ap.parse_args()
-    gate = [gates.environment, gates.export, gates.clean, gates.hygiene, gates.docments, gates.shapes, gates.readme, gates.sidebar, gates.results] + [gates.wheel, gates.site] * (not arg.fast)
-    tests = {g.__name__: g for g in gate} | {p.relative_to(ROOT/"nbs").with_suffix("").as_posix(): (lambda p=p: notebook(p)) for p in notebooks()}
-    order = sorted((n for n in tests if arg.k in n), key=lambda n: FIRST.index(n) if n in FIRST else len(FIRST))
-    before, passed, failed, good = files(), 0, 0, set()
+    tests = {g.__name__: g for g in gates.GATES + (() if arg.fast else gates.SLOW)}
+    for p in notebooks():
+        tests[p.relative_to(ROOT/"nbs").with_suffix("").as_posix()] = lambda p=p: notebook(p)
+    tests = {n: t for n, t in tests.items() if arg.k in n}
+    before, count = files(), dict(passed=0, failed=0)
 
-    def report(name, wrong, seconds):
-        nonlocal passed, failed
-        passed, failed = passed + (not wrong), failed + bool(wrong)
-        if not wrong: good.add(name)
-        print(f"{'FAILED' if wrong else 'passed'} {name} ({seconds:.1f} s)", *(f"    {l}" for l in wrong), sep="\n", flush=True)
+    def report(name, wrong, seconds=0.):
+        count["failed" if wrong else "passed"] += 1
+        print(f"{'FAILED' if wrong else 'passed'} {name} ({seconds:.1f} s)", *(f"    {w}" for w in wrong),
+              sep="\n", flush=True)
 
     with ThreadPoolExecutor(2) as pool:
+        order = sorted(tests, key=lambda n: FIRST.index(n) if n in FIRST else len(FIRST))
         jobs = {pool.submit(timed, tests[n]): n for n in order}
-        for job in as_completed(jobs): report(jobs[job], *job.result())
-    parts = [part for part in ("notebooks", "site") if not arg.fast and arg.k in f"browser: {part}"]
-    why = browser.lacking() if parts else None
-    for part in parts:
-        if why: print(f"skipped browser: {part}: {why}", flush=True)
-        else: report(f"browser: {part}", *timed(lambda: twice(lambda: shown(part, *(["--site", ROOT/"_docs"] if part == "site" and "site" in good else [])))))
-    if not arg.k: report("nothing changed", [f"{p.relative_to(ROOT)}: {'changed' if p in before else 'made'} by the tests" for p, h in sorted(files().items()) if before.get(p) != h], 0)
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0 or not (passed or parts)
+        for job in as_completed(jobs):
+            report(jobs[job], *job.result())
+    if not arg.fast and arg.k in "browser":
+        report("browser", *timed(browser))
+    if not arg.k:
+        after = files()
+        report("nothing changed", [f"{p}: changed or made by the tests" for p in after if before.get(p) != after[p]])
+    print(f"{count['passed']} passed, {count['failed']} failed")
+    return count["failed"] > 0 or not count["passed"]
 
 
-if __name__ == "__main__": sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
