@@ -39,8 +39,9 @@ from .segmentation import segment
 from .atom_codes import AtomCodes, present_first
 from .refinement import Fit, fit_atoms, residual_limit
 from .refinement import add_atom
-from .evaluation import match_structures
-from .autoencoder import CrystalAutoencoder, Decoded, as_crystals, find_model
+from .matching import match_structures
+from .evaluation import Decoded
+from .autoencoder import CrystalAutoencoder, as_crystals, find_model
 
 # %% ../nbs/17_generation.ipynb #5493194e
 def upright(
@@ -673,6 +674,6 @@ def novelty(
         match = np.nan
         if d.lattice is not None:
             good = len(d.Z) > 0 and abs(np.linalg.det(d.lattice)) > 1
-            match = good and bool(match_structures(crystals[same[:most]].structures(), [d.structure()]*len(same[:most]))[0].any()) if same else False
+            match = good and bool(match_structures(crystals[same[:most]].structures(), [d.structure]*len(same[:most]))[0].any()) if same else False
         rows.append(dict(known_formula=bool(same), known_structure=match))
     return pd.DataFrame(rows)

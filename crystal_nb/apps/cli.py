@@ -420,17 +420,16 @@ def symmetrised_text(
 )->str:
     "A decoded crystal as a CIF with its space group; by itself, so that other processes can do it."
     from crystal_nb.symmetry import find_symmetry, symmetrised_cif
-    return symmetrised_cif(find_symmetry(d.structure(wrap=False), error=d.error))
+    return symmetrised_cif(find_symmetry(d.as_structure(wrap=False), error=d.error))
 
 def write_symmetrised(
     folder:Path,  # Folder for the files
     names, atoms, # Of the files; atoms, `autoencoder.Decoded`
 ):
     "A CIF with its space group for every crystal that converged."
-    from crystal_nb.evaluation import spread
     good = [(name, d) for name, d in zip(names, atoms) if d.lattice is not None and d.converged and len(d.Z)]
     if good: folder.mkdir(parents=True, exist_ok=True)
-    for (name, _), text in zip(good, spread(symmetrised_text, [d for _, d in good], patience=.2)):
+    for (name, _), text in zip(good, map(symmetrised_text, [d for _, d in good])):
         (folder/f"{name}.cif").write_text(f"{MARK}, symmetrised; the atoms as they were decoded are in ../cif/{name}.cif\n" + text)
 
 # %% ../../nbs/apps/cli.ipynb #17272f44
@@ -442,7 +441,7 @@ def crystal_table(
     from rich.table import Table
     t = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("id", "formula"): t.add_column(name)
-    for name in ("atoms" if evaluation.representation == "unit-cell" else "in cube", "fit", "match", "RMS", "group", "side (Å)", "angle (°)"): t.add_column(name, justify="right")
+    for name in ("atoms" if not evaluation.cubes else "in cube", "fit", "match", "RMS", "group", "side (Å)", "angle (°)"): t.add_column(name, justify="right")
     for r, s in zip(evaluation.crystals.itertuples(), evaluation.structures.itertuples()):
         worst = [f"{max(map(abs, d)):.1g}" if all(x == x for x in d) else "–" for d in ((s.da, s.db, s.dc), (s.dalpha, s.dbeta, s.dgamma))]
         t.add_row(str(r.id)[:24], r.formula, f"{r.n_found} of {r.n_true}" if r.n_found != r.n_true else str(r.n_true), "converged" if r.converged else "none" if r.residual != r.residual else "FAILED", "yes" if s.match else "NO", f"{s.match_rms:.1g}" if s.match else "–",
@@ -460,7 +459,7 @@ def report(
 ):
     "Print Table 1, what was skipped and why, and where the files are."
     from rich.console import Console
-    from crystal_nb.evaluation import rich_table1
+    from crystal_nb.tables import rich_table1
     console = Console(width=max(80, shutil.get_terminal_size().columns), force_jupyter=False)
     say = lambda text, style=None: console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
     say("Table 1: the paper (Hoffmann et al. 2019) and ours", "bold")
@@ -487,9 +486,11 @@ def reconstruct_in_parts(
 )->tuple:           # `Reconstruction`; its table 1; all that was skipped: data frame `id, reason`; the interruption, or None
     "Reconstruct batch by batch; put tables and CIF files into `out`, of all batches or of those that were done."
     import pandas as pd
-    from crystal_nb.autoencoder import Decoded, Returned
+    from crystal_nb.evaluation import Decoded
+    from crystal_nb.autoencoder import Returned
     from crystal_nb.crystals import track
-    from crystal_nb.evaluation import table1, write_csv
+    from crystal_nb.evaluation import write_csv
+    from crystal_nb.tables import table1
     atoms = lambda rows: [Decoded(*d) for d in rows]
     returned = lambda p: (lambda p: p._replace(network=atoms(p.network), found=atoms(p.found)))(Returned(*p))
     c, box, names = placed.crystals, autoencoder.config.box, file_names(placed.crystals.ids)
@@ -507,7 +508,8 @@ def reconstruct_in_parts(
             skipped = pd.concat([skipped, r.skipped, pd.DataFrame(dict(id=left, reason="not done: the run was interrupted"), dtype=str)], ignore_index=True)
             journal.results.mkdir(exist_ok=True)
             table = table1(r.evaluation, network=None if r.network is r.evaluation else r.network) if r.ids else None
-            if r.ids: r.evaluation.write(journal.results, table)
+            if r.ids:
+                for name, t in (dict(table1=table) | r.evaluation.tables()).items(): write_csv(t, journal.results/f"{name}.csv")
             write_csv(skipped[["id", "reason"]], journal.results/"skipped.csv")
         put_in_place(journal.results, out, copy=stopped is not None)
         journal.finished = stopped is None
@@ -669,7 +671,7 @@ def generate(
     "Read codes part by part; put tables and CIF files into `out`, of all or of those that were done."
     import numpy as np
     import pandas as pd
-    from crystal_nb.autoencoder import Decoded
+    from crystal_nb.evaluation import Decoded
     from crystal_nb.generation import Generated, generated
     rows = rows or np.array_split(np.arange(len(z)), range(32, len(z), 32))
     noise = noise if isinstance(noise, list) else [noise]*len(rows)
@@ -825,7 +827,7 @@ def draw_path(
     "The way as two films; without ffmpeg as one."
     import numpy as np
     from matplotlib import animation
-    from crystal_nb.autoencoder import cell_to_cube
+    from crystal_nb.evaluation import cell_to_cube
     from crystal_nb.crystals import track
     from crystal_nb.figures import interpolation_frames, movie
     atoms = cell_to_cube(g.atoms, autoencoder.config.box)

@@ -50,8 +50,8 @@ from ..refinement import refine
 from ..evaluation import evaluate
 from ..autoencoder import CrystalAutoencoder
 from ..autoencoder import LATTICE_SCALE
-from ..autoencoder import Decoded
-from ..autoencoder import cell_to_cube
+from ..evaluation import Decoded
+from ..evaluation import cell_to_cube
 from ..autoencoder import place
 from ..generation import DRAW_NOISE
 from ..generation import interpolate
@@ -598,7 +598,7 @@ def energies(
     with quiet():
         for i, d in enumerate(p.atoms):
             if say: say(i)
-            if np.isnan(p.table.energy[i]) and d.lattice is not None and len(d.Z) and not unfit(s := d.structure()):
+            if np.isnan(p.table.energy[i]) and d.lattice is not None and len(d.Z) and not unfit(s := d.structure):
                 p.table.loc[i, "energy"] = float(calculator.model.predict_structure(s)["e"])
     if say: say(len(p))
 
@@ -620,7 +620,7 @@ def save_frame(
     if d.lattice is None: raise ValueError("this model's code holds no lattice, so there is no crystal to save")
     path = Path(folder)/f"{p.names[0]}_to_{p.names[1]}_{p.kind}_{i + 1:02d}_of_{len(p)}.cif"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = f"# crystal_nb: {describe(p, i)}\n# on the way from {p.names[0]} to {p.names[1]} ({p.kind}); as decoded, not relaxed\n".replace("Å", "Angstrom") + d.structure().to(fmt="cif")
+    text = f"# crystal_nb: {describe(p, i)}\n# on the way from {p.names[0]} to {p.names[1]} ({p.kind}); as decoded, not relaxed\n".replace("Å", "Angstrom") + d.structure.to(fmt="cif")
     with atomic(path) as part: Path(part).write_text(text, encoding="utf-8")
     return path
 
