@@ -829,7 +829,7 @@ def draw_path(
     from matplotlib import animation
     from crystal_nb.evaluation import cell_to_cube
     from crystal_nb.crystals import track
-    from crystal_nb.figures import interpolation_frames, movie
+    from crystal_nb.films import interpolation_frames, movie
     atoms = cell_to_cube(g.atoms, autoencoder.config.box)
     frames = list(track(interpolation_frames(np.linspace(0, 1, len(atoms)), autoencoder.density(g.z)[:, 0].cpu().numpy(), atoms, grid=autoencoder.grid), len(atoms), "Drawing the film", "frames"))
     with track(desc="Writing the film"):
