@@ -19,7 +19,8 @@ import pandas as pd
 import torch
 from pymatgen.core import Molecule, Structure
 from torch import Tensor, nn
-from .crystals import Crystals, keep, track
+from .crystals import Crystals, keep
+from .reading import track
 from .samples import Samples, in_shortest_cells, inside, make_generator, unit_cell_samples
 from .voxels import Grid
 from .vae import SpectralCode

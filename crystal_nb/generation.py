@@ -30,8 +30,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .crystals import Crystals, compositions, keep, say, track
-from .crystals import reduced as reduced_name
+from .crystals import Crystals, keep
+from .reading import say, track
+from .crystals import spell_formula
 from .samples import SAMPLERS, Samples, central, make_generator, padded, shortest_basis
 from .voxels import density
 from .training import Config, ModelError, Stop, atomic, make_folder, stream_seed
@@ -337,7 +338,7 @@ def reduced_formula(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # noble gases have no electronegativity
         Z, amounts = np.unique(np.asarray(Z)[np.asarray(Z) > 0], return_counts=True)
-        return reduced_name(tuple(Z.tolist()), tuple(amounts.tolist())) if len(Z) else ""
+        return spell_formula(tuple(Z.tolist()), tuple(amounts.tolist())) if len(Z) else ""
 
 @lru_cache(maxsize=2**16)
 def charge_neutral(
@@ -667,7 +668,7 @@ def novelty(
 )->pd.DataFrame:          # `known_formula`; `known_structure`, blank without a lattice
     "Which draws are among known crystals."
     by_formula = {}
-    for i, f in enumerate(compositions(crystals)): by_formula.setdefault(str(f), []).append(i)
+    for i, f in enumerate(crystals.compositions()): by_formula.setdefault(str(f), []).append(i)
     rows = []
     for d in atoms:
         same = by_formula.get(reduced_formula(d.Z), [])

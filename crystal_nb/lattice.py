@@ -22,7 +22,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 from scipy.ndimage import map_coordinates, maximum_filter, minimum_filter
 from torch import Tensor
-from .crystals import track
+from .reading import track
 from .samples import Samples, central, inside, shortest_basis, tile
 from .voxels import Grid, density
 from .vae import SpectralCode, upsample

@@ -14,7 +14,7 @@ import pandas as pd
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 from scipy.stats import binomtest
-from .crystals import track
+from .reading import track
 
 # %% ../nbs/13a_matching.ipynb #34806603
 # tolerances of sites, unitless; of angles, degrees; of lengths, a share

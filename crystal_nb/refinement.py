@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .crystals import track
+from .reading import track
 from .voxels import Grid
 from .vae import SpectralCode
 from .atom_codes import AtomCodes, jacobian, most_atoms, present_first, trial_points

@@ -22,7 +22,8 @@ import pandas as pd
 import torch
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Structure
-from .crystals import close_anywhere, track
+from .crystals import close_anywhere
+from .reading import track
 
 # %% ../nbs/19_relaxation.ipynb #4ec316cb
 class Displacement(NamedTuple):

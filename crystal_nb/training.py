@@ -40,7 +40,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from . import __version__
-from .crystals import Crystals, group_of, keep, prototypes, say, split, track
+from .crystals import Crystals, group_of, keep, prototypes, split
+from .reading import say, track
 from .samples import SAMPLERS, Samples, fits, make_generator
 from .voxels import Grid, density, nearest_atom, offsets, paint
 from .vae import ConvVAE, DeepSpectralCode, ResidualVAE, SpectralCode, kl_divergence

@@ -70,7 +70,7 @@ def nearest_atom(
     radius:float=.5,   # An atom owns the voxels this close to it, Å
 )->Tensor:             # Index of the atom in the flattened lists, `(batch, voxels, voxels, voxels)`, int64; -1 = nobody's
     "Which atom each voxel belongs to: the nearest within `radius`, of equally near ones the lighter."
-    if (bad := Z[(Z < 0) | (Z > 94)]).numel(): raise ValueError(f"atomic number {int(bad[0])} has no class; keep 1..94, 0 = absent (`read_crystals` skips the others)")
+    if (bad := Z[(Z < 0) | (Z > 94)]).numel(): raise ValueError(f"atomic number {int(bad[0])} has no class; keep 1..94, 0 = absent (`read` skips the others)")
     n, step = grid.voxels, grid.step
     f = grid.to_index(xyz.detach())
     near = (Z > 0) & ((f > -.5 - radius/step) & (f < n - .5 + radius/step)).all(-1)

@@ -245,7 +245,7 @@ class Journal:
         key:str,     # From `run_key`
         anew:bool,   # Start over in any case
     ):
-        from crystal_nb.crystals import say
+        from crystal_nb.reading import say
         self.folder, self.results, self.finished = folder, folder/"results", False
         if folder.exists() and not (folder/"key").exists() and any(p.name != "lock" for p in folder.iterdir()): raise ValueError(f"{folder}: is in the way, and was not made by crystal_nb; rename it, or give another --out")
         folder.mkdir(exist_ok=True)
@@ -292,7 +292,7 @@ def in_parts(
     write=None,      # Takes k and the part, and writes files that belong to it
 )->tuple:            # The parts that are done, by number; the interruption, or None
     "Do what has not been done yet. Ctrl-C ends it with what is whole."
-    from crystal_nb.crystals import say, track
+    from crystal_nb.reading import say, track
     done = {k: part for k in range(len(sizes)) if (part := journal.load(k)) is not None}
     count, total = (lambda: sum(sizes[k] for k in done)), sum(sizes)
     if done: say(f"Going on with the interrupted run: {count():,} of {total:,} {unit} are done (--anew starts over).")
@@ -360,9 +360,9 @@ def read_source(
     limit:int|None=None,# Read only so many
 ):                      # `Crystals`, and the data frame `id, reason`
     "Read a source, list what was skipped, and refuse one of which nothing is left."
-    from crystal_nb.crystals import read_crystals
+    from crystal_nb.apps.parallel import read_in_parallel
     from crystal_nb.evaluation import write_csv
-    crystals, skipped = read_crystals(source, limit=limit)
+    crystals, skipped = read_in_parallel(source, limit=limit)
     write_csv(skipped, out/"skipped.csv")
     if not len(crystals): raise nothing_left(source, skipped, out/"skipped.csv")
     return crystals, skipped
@@ -488,7 +488,7 @@ def reconstruct_in_parts(
     import pandas as pd
     from crystal_nb.evaluation import Decoded
     from crystal_nb.autoencoder import Returned
-    from crystal_nb.crystals import track
+    from crystal_nb.reading import track
     from crystal_nb.evaluation import write_csv
     from crystal_nb.tables import table1
     atoms = lambda rows: [Decoded(*d) for d in rows]
@@ -535,11 +535,12 @@ def reconstruct(
 ):
     "Read, reconstruct, compare, write, print."
     device, start = pick_device(device), time.perf_counter()
-    from crystal_nb.crystals import read_crystals, track
+    from crystal_nb.reading import track
+    from crystal_nb.apps.parallel import read_in_parallel
     from crystal_nb.evaluation import write_csv
     with made_folder(out):
         autoencoder = open_model(model, device)
-        crystals, skipped = read_crystals(source, limit=limit)
+        crystals, skipped = read_in_parallel(source, limit=limit)
         if not len(crystals):
             with staged(out) as part: write_csv(skipped, part/"skipped.csv")
             raise nothing_left(source, skipped, out/"skipped.csv")
@@ -727,7 +728,7 @@ def encode_in_parts(
     import numpy as np
     import pandas as pd
     from crystal_nb.autoencoder import place, unread
-    from crystal_nb.crystals import track
+    from crystal_nb.reading import track
     from crystal_nb.generation import standard_codes
     from crystal_nb.samples import Samples
     given, skipped, size = crystals, pd.DataFrame(dict(id=[], reason=[])), 256 if upright else 64
@@ -769,11 +770,11 @@ def encode(
     if out.suffix != ".npz": raise ValueError(f"{out}: codes are written as .npz; give --out a name that ends so")
     device, beside = pick_device(device), out.with_suffix(".skipped.csv")
     import pandas as pd
-    from crystal_nb.crystals import read_crystals
+    from crystal_nb.apps.parallel import read_in_parallel
     from crystal_nb.evaluation import write_csv
     with made_folder(out.parent):
         autoencoder = open_model(model, device)
-        crystals, skipped = read_crystals(source, limit=limit)
+        crystals, skipped = read_in_parallel(source, limit=limit)
         ids, z, more, stopped = encode_in_parts(autoencoder, crystals, seed, upright, out, resume)
         skipped = pd.concat([skipped, more], ignore_index=True)
         with held():
@@ -828,7 +829,7 @@ def draw_path(
     import numpy as np
     from matplotlib import animation
     from crystal_nb.evaluation import cell_to_cube
-    from crystal_nb.crystals import track
+    from crystal_nb.reading import track
     from crystal_nb.films import interpolation_frames, movie
     atoms = cell_to_cube(g.atoms, autoencoder.config.box)
     frames = list(track(interpolation_frames(np.linspace(0, 1, len(atoms)), autoencoder.density(g.z)[:, 0].cpu().numpy(), atoms, grid=autoencoder.grid), len(atoms), "Drawing the film", "frames"))
@@ -856,7 +857,7 @@ def sample(
 ):
     "Draw, read, write, print."
     device = pick_device(device)
-    from crystal_nb.crystals import track
+    from crystal_nb.reading import track
     from crystal_nb.generation import DRAW_NOISE, drawn_codes
     with made_folder(out):
         autoencoder, learned = open_model(model, device), open_prior(model, prior)
@@ -882,12 +883,13 @@ def interpolate(
     "Read two crystals, walk, write, print."
     device = pick_device(device)
     import numpy as np
-    from crystal_nb.crystals import read_crystals, track
+    from crystal_nb.reading import track
+    from crystal_nb.apps.parallel import read_in_parallel
     from crystal_nb.generation import DRAW_NOISE, path_codes
     with made_folder(out):
         autoencoder, ends = open_model(model, device), []
         for source in (a, b):
-            crystals, skipped = read_crystals(source, limit=1, progress=False)
+            crystals, skipped = read_in_parallel(source, limit=1, progress=False)
             if not len(crystals): raise ValueError(f"{source}: {skipped.reason.iloc[0] if len(skipped) else 'holds no crystal'}; give a CIF with an ordered crystal")
             ends.append(crystals.structure(0))
         prior = open_prior(model, "learned" if kind == "flow" else None if kind is None else "normal")
@@ -937,12 +939,12 @@ def discriminator(
     seed:Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Decides every random number.")]=0,
 ):
     "Read, train, judge, print."
-    from crystal_nb.crystals import read_crystals
+    from crystal_nb.apps.parallel import read_in_parallel
     from crystal_nb.experiments.discriminator import run_discriminator
     from crystal_nb.evaluation import write_csv
     with made_folder(out):
         first, second = open_model(model, "cpu"), open_model(judge, "cpu") if judge else None
-        crystals, skipped = read_crystals(source, limit=limit)
+        crystals, skipped = read_in_parallel(source, limit=limit)
         with staged(out) as part:
             write_csv(skipped, part/"skipped.csv")
             try: table = run_discriminator(crystals, first, part, second, n=n, steps=steps, fields=fields, seed=seed, progress=True) if len(crystals) else None

@@ -42,11 +42,8 @@ from ..crystals import Crystals
 from ..crystals import NO_ATOMS
 from ..crystals import PARTIAL
 from ..crystals import TOO_CLOSE
-from ..crystals import cif_blocks
 from ..crystals import element_colors
-from ..crystals import gather
-from ..crystals import read_cif
-from ..crystals import read_crystals
+from ..reading import read
 from ..lattice import Cell
 from ..lattice import images
 from ..lattice import primitive
@@ -79,9 +76,10 @@ def one_crystal(
 )->Crystals:      # Of one crystal
     "The crystal that is asked about; `ValueError` with a remedy if it is none that can be encoded."
     if isinstance(source, IMolecule): raise ValueError("a molecule has no lattice, so it is no crystal; put it in a cell, for instance with get_boxed_structure(10, 10, 10)")
-    if isinstance(source, str) and ("\n" in source or "_cell_length_a" in source): found, bad = gather(read_cif, ((f"crystal {i}", b, {}) for i, b in enumerate(cif_blocks(source), 1)), progress=False)
-    elif isinstance(source, (str, Path, IStructure, Crystals)): found, bad = read_crystals(source, workers=1, progress=False)
-    else: raise ValueError(f"a {type(source).__name__} is no crystal; give a pymatgen Structure, the path of a CIF, or its text")
+    if isinstance(source, (str, Path, IStructure, Crystals)):
+        found, bad = read(source, progress=False)
+    else:
+        raise ValueError(f"a {type(source).__name__} is no crystal; give a pymatgen Structure, the path of a CIF, or its text")
     for r in bad.itertuples(): raise ValueError(f"{r.reason}; " + next((cure for what, cure in CURES.items() if r.reason.startswith(what)), "check the file with pymatgen, or write it again as a CIF"))
     if len(found) != 1: raise ValueError(f"{len(found)} crystals; ask about one at a time, for instance with [will_it_survive(s, static=True) for s in crystals.structures()]")
     return found

@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from ..autoencoder import CrystalAutoencoder
-from ..crystals import Crystals, read_crystals, track
+from ..crystals import Crystals
+from ..reading import read, track
 from ..samples import make_generator, cube_samples
 from ..training import ModelError, atomic, draw, field, fit_code, build, make_folder, prepare_data, stream_seed, usable
 from ..vae import coarsen
@@ -282,7 +283,7 @@ def summary(
 
 # %% ../../nbs/experiments/discriminator.ipynb #cf3ccc20
 def run_discriminator(
-    source,                      # What `read_crystals` reads, or `Crystals`
+    source,                      # What `read` reads, or `Crystals`
     model:str|Path|CrystalAutoencoder, # The autoencoder with the small beta: name or folder
     out:str|Path,                # Folder for the discriminator, `history.csv`, `lambda.csv` and `calibration.csv`
     apply:str|Path|CrystalAutoencoder|None=None, # The autoencoder that is judged: name or folder; None = the same
@@ -296,9 +297,10 @@ def run_discriminator(
 )->pd.DataFrame:                 # A row a set of fields, see `summary`
     "Section G of the paper."
     out, opened = make_folder(out), lambda m: m if isinstance(m, CrystalAutoencoder) else CrystalAutoencoder.from_pretrained(m)
-    read = lambda s: s if isinstance(s, Crystals) else read_crystals(s, limit=limit, progress=progress)[0]
+    def load(source):
+        return source if isinstance(source, Crystals) else read(source, limit=limit, progress=progress)[0]
     model, judged = opened(model), opened(model if apply is None else apply)
-    crystals, unseen = prepare_data(read(source), None if val is None else read(val), model.config, progress=progress)
+    crystals, unseen = prepare_data(load(source), None if val is None else load(val), model.config, progress=progress)
     discriminator, _ = train_discriminator(model, crystals, val=unseen, fields=fields, steps=steps, seed=seed, out=out, progress=progress)
     with track(desc="Judging crystals, draws and other fields", show=progress):
         scores = score(discriminator, judged, unseen, n, seed)
