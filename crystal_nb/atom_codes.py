@@ -13,9 +13,9 @@ from itertools import product
 import torch
 from torch import Tensor
 from .voxels import Grid
-from .vae import SpectralCode
-from .vae import along_axes
-from .vae import parity_basis
+from .spectral import SpectralCode
+from .spectral import along_axes
+from .spectral import parity_basis
 
 # %% ../nbs/09a_atom_codes.ipynb #18144046
 def gaussians(

@@ -23,7 +23,7 @@ from .crystals import Crystals, keep
 from .reading import track
 from .samples import Samples, in_shortest_cells, inside, make_generator, unit_cell_samples
 from .voxels import Grid
-from .vae import SpectralCode
+from .spectral import SpectralCode
 from .training import Config, ModelError, carries_lattice, field, load_model, save_model, stream_seed
 from .training import place as place_samples
 from .segmentation import segment
@@ -124,7 +124,7 @@ def encode_samples(self,
     if len(samples.Z) > batch: return torch.cat([self.encode_samples(Samples(*(t[i:i + batch] for t in samples))) for i in range(0, len(samples.Z), batch)])
     Z, xyz = samples.Z.to(self.device), samples.xyz.to(self.device)
     M = field(Z, xyz, self.config)
-    with torch.no_grad(): z = self.vae.amplitude(M)*self.vae.encode(M)[0]  # what the decoder is given
+    with torch.no_grad(): z = self.vae.code(M)[0]  # what the decoder is given
     if not carries_lattice(self.config): return z
     return torch.cat([z, (samples.lattice.flatten(1)/LATTICE_SCALE).to(z)], 1)
 
@@ -188,7 +188,7 @@ def encode_density(self,
     "The codes of densities. Of a folded model: the lattice is read off them, and a density that does not repeat is a `ValueError`."
     if self.config.representation != "folded":
         if carries_lattice(self.config): raise ValueError("the code of a unit cell holds its lattice, and the density of one cell does not show it; encode the structure")
-        with torch.no_grad(): return self.vae.amplitude(M.to(self.device))*self.vae.encode(M.to(self.device))[0]
+        with torch.no_grad(): return self.vae.code(M.to(self.device))[0]
     found = [read_field(m[0], self.grid, self.config.sigma) for m in M]
     samples = found_samples(found, self.config.box)
     for i in (~samples.placed).nonzero()[:, 0].tolist(): raise ValueError(f"density {i}: {unread(found[i])}")

@@ -25,7 +25,7 @@ from torch import Tensor
 from .reading import track
 from .samples import Samples, central, inside, shortest_basis, tile
 from .voxels import Grid, density
-from .vae import SpectralCode, upsample
+from .spectral import SpectralCode, upsample
 
 # %% ../nbs/11_lattice.ipynb #5393e4fa
 def triples(

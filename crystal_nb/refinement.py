@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from .reading import track
 from .voxels import Grid
-from .vae import SpectralCode
+from .spectral import SpectralCode
 from .atom_codes import AtomCodes, jacobian, most_atoms, present_first, trial_points
 
 # %% ../nbs/10_refinement.ipynb #5a5858d9

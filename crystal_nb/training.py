@@ -44,7 +44,10 @@ from .crystals import Crystals, group_of, keep, prototypes, split
 from .reading import say, track
 from .samples import SAMPLERS, Samples, fits, make_generator
 from .voxels import Grid, density, nearest_atom, offsets, paint
-from .vae import ConvVAE, DeepSpectralCode, ResidualVAE, SpectralCode, kl_divergence
+from .vae import ConvVAE, kl_divergence, share_statistics
+from .spectral import SpectralCode
+from .experiments.conditional import ConditionalConvVAE, ConditionalResidualVAE
+from .experiments.residual import DeepSpectralCode, ResidualVAE
 from .unet import AttentionUNet
 
 # %% ../nbs/07_training.ipynb #7f54602f
@@ -244,10 +247,9 @@ def forward(
     gamma:float=1.,          # Share of the segmentation's gradient that the seam lets through
 ):                           # Decoded density, posterior means and log variances, the U-Net's prediction
     "Density to code, code to density, density to atoms."
-    exact = isinstance(vae, SpectralCode)
-    with torch.autocast(M.device.type, enabled=False) if exact else nullcontext():
-        mu, logvar = (h.float() for h in vae.encode(M))
-        decoded = vae.decode(vae.amplitude(M)*(mu if noise is None else mu + (logvar/2).exp()*noise)).float()
+    with torch.autocast(M.device.type, enabled=False) if vae.linear else nullcontext():
+        z, mu, logvar = vae.code(M, noise)
+        decoded = vae.decode(z).float()
     return decoded, mu, logvar, unet(scale_gradient(decoded, gamma))
 
 # %% ../nbs/07_training.ipynb #f80034bc
@@ -307,8 +309,11 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.seed, "weights"))
         latents, grid = density_latents(config), make_grid(config)
-        if config.vae == "conv": vae = ConvVAE(latents, config.padding, config.scale, config.vae_width, config.vae_norm, config.condition)
-        elif config.vae == "residual": vae = ResidualVAE(latents, grid, config.sigma, 2*config.vae_width, config.scale, config.condition)
+        conv, residual = (ConvVAE, ResidualVAE) if config.condition == "none" else (ConditionalConvVAE, ConditionalResidualVAE)
+        if config.vae == "conv":
+            vae = share_statistics(conv(latents, config.padding, config.scale, config.vae_width, config.vae_norm))
+        elif config.vae == "residual":
+            vae = residual(latents, grid, config.sigma, 2*config.vae_width, config.scale)
         else: vae = dict(spectral=SpectralCode, deep=DeepSpectralCode)[config.vae](latents, config.noise, grid, config.sigma)
         return vae, AttentionUNet(config.width, config.depth, config.stem, config.head, scale=config.scale, checkpoint=config.recompute, offsets=config.offset_weight > 0,
                                  classes=CLASSES[config.classes], blur=config.sharpen*config.sigma/make_grid(config).step)

@@ -37,8 +37,8 @@ from ..samples import Samples
 from ..samples import make_generator
 from ..voxels import Grid
 from ..voxels import species
-from ..vae import SpectralCode
-from ..vae import upsample
+from ..spectral import SpectralCode
+from ..spectral import upsample
 from ..unet import Prediction
 from ..training import carries_lattice
 from ..training import ModelError
@@ -160,7 +160,7 @@ class Journey:
         self.model, self.sample, self.settings, self.start, self.k = model, sample, dict(sigma=sigma, radius=radius, latents=n, noise=noise), perf_counter(), n - own
         Z, xyz = sample.Z.to(model.device), sample.xyz.to(model.device)
         self.M, self.e = field(Z, xyz, replace(c, sigma=sigma)), torch.randn(c.latents, generator=make_generator(seed)).to(model.device)
-        self.z = vae.amplitude(self.M)*vae.encode(self.M)[0] + noise*self.e[:vae.latents]
+        self.z = vae.code(self.M)[0] + noise*self.e[:vae.latents]
         self.z[:, self.k:] = 0  # the lattice is sent apart
         self.decoded = upsample(vae.coarse(self.z), vae.grid, sigma) if type(vae) is SpectralCode else model.density(self.z)
         self.said, self.target = model.unet(self.decoded), species(Z, xyz, model.grid, radius)

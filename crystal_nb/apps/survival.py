@@ -62,7 +62,7 @@ from ..training import Config
 from ..training import carries_lattice
 from ..training import load_model
 from ..training import make_grid
-from ..vae import SpectralCode
+from ..spectral import SpectralCode
 from ..voxels import species
 
 # %% ../../nbs/apps/survival.ipynb #cd7a4f34

@@ -22,7 +22,7 @@ from ..crystals import Crystals
 from ..reading import read, track
 from ..samples import make_generator, cube_samples
 from ..training import ModelError, atomic, draw, field, fit_code, build, make_folder, prepare_data, stream_seed, usable
-from ..vae import coarsen
+from ..spectral import coarsen
 from ..voxels import Grid, density
 
 # %% ../../nbs/experiments/discriminator.ipynb #a62fa206
@@ -73,7 +73,7 @@ def real_codes(
     "Codes of random crystals in random orientations."
     index = torch.randint(len(crystals), (n,), generator=make_generator(stream_seed(seed, "which")))
     fields = (field(*draw(crystals, some, model.config, stream_seed(seed, "orientation", k)), model.config).to(model.device) for k, some in enumerate(index.split(32)))
-    return torch.cat([model.vae.amplitude(M)*model.vae.encode(M)[0] for M in fields])
+    return torch.cat([model.vae.code(M)[0] for M in fields])
 
 # %% ../../nbs/experiments/discriminator.ipynb #8d3f8236
 @torch.no_grad()
