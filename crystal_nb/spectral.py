@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['ARRANGEMENTS', 'ROUNDING', 'coarsen', 'along_axes', 'interpolation', 'upsample', 'parity_basis', 'Moments',
-           'Components', 'strongest_components', 'SpectralCode']
+           'Components', 'strongest_components', 'SpectralCode', 'SpectralSettings']
 
-# %% ../nbs/05_spectral.ipynb #595312d4
+# %% ../nbs/05_spectral.ipynb #7c5bf08b
 import math
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .vae import DensityVAE
+from .samples import Count, Positive
+from .vae import VAES, DensityVAE, VAESettings
 from .voxels import Grid
 
 # %% ../nbs/05_spectral.ipynb #154249c6
@@ -141,6 +142,8 @@ ROUNDING = 3e-8  # share of the largest variance that float32 cannot tell from n
 class SpectralCode(DensityVAE):
     "A linear autoencoder: whitened principal components of the coarse density. Empty until `fit` or `load_state_dict`."
     linear = True
+    needs_code = True
+
     def __init__(
         self,
         latents:int=300,
@@ -192,6 +195,14 @@ class SpectralCode(DensityVAE):
         code.explained.copy_(variances/total)
         return code
 
+    def start_from(
+        self,
+        code:"SpectralCode", # Fitted
+        beta:float=1.,       # Weight of the KL divergence in training; not needed here
+    ):
+        "Take over what was fitted."
+        self.load_state_dict(code.state_dict(), strict=False)  # a decoder that is trained has more
+
     def encode(
         self,
         M:Tensor,            # Density, `(batch, 1, n, n, n)`, plotting units
@@ -234,3 +245,21 @@ class SpectralCode(DensityVAE):
     def extra_repr(self)->str:
         grid = f"voxels={self.grid.voxels}, kind={self.grid.kind!r}, sigma={self.sigma:g}"
         return f"latents={self.latents}, noise={self.noise:g}, {grid}"
+
+# %% ../nbs/05_spectral.ipynb #8d5584b6
+class SpectralSettings(VAESettings):
+    "Settings of the linear code."
+    kind:ClassVar[str] = "spectral"
+    noise:Positive = .01       # Deviation of the posterior, in units of each latent's own; 0 has no finite cost
+    fit_samples:Count = 24000  # Samples of the training crystals that it is fitted to
+    network:ClassVar[type[SpectralCode]] = SpectralCode  # What is built
+
+    def check(self, grid:Grid):
+        if grid.voxels % 2:
+            raise ValueError(f"voxels = {grid.voxels} cannot be halved; use an even number")
+
+    def build(self, latents:int, grid:Grid, sigma:float, scale:float)->SpectralCode:
+        self.check(grid)
+        return self.network(latents, self.noise, grid, sigma)
+
+VAES["spectral"] = SpectralSettings
