@@ -42,7 +42,8 @@ from .refinement import Fit, fit_atoms, residual_limit
 from .refinement import add_atom
 from .matching import match_structures
 from .evaluation import Decoded
-from .autoencoder import CrystalAutoencoder, as_crystals, find_model
+from .reading import read
+from .autoencoder import CrystalAutoencoder, find_model
 
 # %% ../nbs/17_generation.ipynb #5493194e
 def upright(
@@ -519,7 +520,7 @@ def generated(
     network, atoms, tables = [], [], []
     with track(total=len(z), desc="Reading codes", unit="codes", show=progress) as bar:
         for i, part in enumerate(z.split(batch)):
-            start, end = model.decode_twice(part, refine=not told, noise=noise)
+            start, end = model.decode_both(part, refine=not told, noise=noise)
             if told: end = read_asked(model, part, asked[i*batch:(i + 1)*batch], noise)
             network += start; atoms += end; tables.append(describe_draws(model, part, end))
             bar.update(len(part))
@@ -637,7 +638,7 @@ def path_codes(
     prior:FlowPrior|None=None,    # Needed by "flow"
 )->Tensor:                        # Codes, `(steps, latents)`, unitless
     "The codes from one crystal to another, both upright."
-    crystals, bad = as_crystals([a, b])
+    crystals, bad = read([a, b], progress=False)
     z, _, placed = standard_codes(model, crystals)
     for r in bad.itertuples(): raise ValueError(f"{r.id}: {r.reason}")
     for i in np.flatnonzero(~placed): raise ValueError(f"crystal {i + 1} of 2 ({crystals.formula(int(i))}) does not fit the {model.config.box:g} Å box; choose a smaller cell")

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['LITERATURE', 'STRICT', 'SYMPREC', 'CELL_TOLERANCES', 'SMALLEST_VOLUME', 'SHORTEST_EDGE', 'CELL_COLUMNS',
            'STRUCTURE_COLUMNS', 'match_structures', 'space_group', 'cell_errors', 'no_crystal', 'primitive_cell',
-           'rms_distance', 'compare_found', 'compare_pairs', 'structure_table', 'compare_structures', 'rate',
-           'match_rates']
+           'rms_distance', 'compare_found', 'compare_pairs', 'no_verdict', 'structure_table', 'compare_structures',
+           'rate', 'match_rates']
 
-# %% ../nbs/13a_matching.ipynb #05df6aea
+# %% ../nbs/13a_matching.ipynb #fc620cc2
 import numpy as np
 import pandas as pd
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -16,7 +16,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedE
 from scipy.stats import binomtest
 from .reading import track
 
-# %% ../nbs/13a_matching.ipynb #34806603
+# %% ../nbs/13a_matching.ipynb #4d1ba3e2
 # tolerances of sites, unitless; of angles, degrees; of lengths, a share
 LITERATURE = dict(stol=.5, angle_tol=10., ltol=.3)  # as CDVAE and those who compare with it
 STRICT = dict(stol=.3, angle_tol=5., ltol=.2)       # pymatgen's defaults
@@ -73,7 +73,7 @@ def cell_errors(
             return best + np.array([*(lengths + best[:3])*(1/swell - 1), 0, 0, 0])
     return np.full(6, np.nan)
 
-# %% ../nbs/13a_matching.ipynb #1a7d3bf3
+# %% ../nbs/13a_matching.ipynb #daea30cd
 SMALLEST_VOLUME = .08  # Å³ an atom: atoms half an Å apart, closely packed, have 0.088 each
 SHORTEST_EDGE = .5     # Å
 
@@ -128,7 +128,7 @@ def compare_found(
         return ""
     return "another lattice" if np.isnan(row["da"]) else "positions"
 
-# %% ../nbs/13a_matching.ipynb #2bd23a0a
+# %% ../nbs/13a_matching.ipynb #cfbf65ad
 def compare_pairs(
     pairs,        # Pairs of a true and a found pymatgen Structure; the second may be None
 )->list[dict]:    # For each pair: name of a column -> its value
@@ -139,6 +139,14 @@ def compare_pairs(
         row["reason"] = no_crystal(found) or compare_found(true, found, row)
         rows.append(row)
     return rows
+
+# %% ../nbs/13a_matching.ipynb #fec6702b
+def no_verdict(
+    pair,         # Of structures
+    reason:str,   # Why they were not compared
+)->list[dict]:    # What `compare_pairs` gives for one pair
+    "The row of a pair that took too long."
+    return [dict(reason=f"no verdict: {reason}")]
 
 # %% ../nbs/13a_matching.ipynb #f4f26e3d
 STRUCTURE_COLUMNS = ["id", "match", "match_rms", "match_strict", "rms_strict", *CELL_COLUMNS, "volume_error"]
@@ -158,7 +166,7 @@ def structure_table(
     t[numbers] = t[numbers].astype(float)
     return t.assign(match=t.match_rms.notna(), match_strict=t.rms_strict.notna())
 
-# %% ../nbs/13a_matching.ipynb #50b5cdf2
+# %% ../nbs/13a_matching.ipynb #f6e8be04
 def compare_structures(
     ids,                  # Names, `(crystals,)`
     true,                 # pymatgen Structures, `(crystals,)`
@@ -176,7 +184,7 @@ def compare_structures(
     chunks = [pairs[i:i + chunk] for i in range(0, len(pairs), chunk)]
     with track(total=len(pairs), desc="Comparing", unit="crystals", show=progress) as bar:
         for done in map(compare_pairs, chunks):
-            rows += [row if isinstance(row, dict) else dict(reason=f"no verdict: {row}") for row in done]
+            rows += done
             bar.update(len(done))
     return structure_table(ids, rows)
 

@@ -31,7 +31,6 @@ from ..evaluation import cell_to_cube
 from ..evaluation import evaluate
 from ..autoencoder import CrystalAutoencoder
 from ..autoencoder import LATTICE_SCALE
-from ..autoencoder import place
 from ..figures import formula_of
 from .box import one_crystal
 
@@ -42,7 +41,7 @@ def one_sample(
     seed:int|None=None, # Of a random orientation; None: upright, as `encode` does it
 )->tuple[str,Samples]: # Its formula; the crystal in the box, a set of one
     "A crystal placed in the box of a model; `ValueError` says why it cannot be."
-    crystals, sample, skipped = place(one_crystal(structure), model.config, seed, "none")
+    crystals, sample, skipped = model.place_some(one_crystal(structure), seed)
     for reason in skipped.reason:
         raise ValueError(f"it {reason}; `will_it_survive` says what would help")
     return crystals.formula(0), sample
