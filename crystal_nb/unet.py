@@ -6,19 +6,21 @@
 __all__ = ['SHARPER', 'STEMS', 'HEADS', 'space_to_depth', 'depth_to_space', 'conv', 'ResidualBlock', 'AttentionGate', 'double',
            'UpBlock', 'Prediction', 'DensePrediction', 'log_odds', 'full_precision', 'DenseHead', 'FactorisedHead',
            'FactorisedPrediction', 'frozen_statistics', 'sharpener', 'sharpened', 'check_network', 'check_field',
-           'AttentionUNet']
+           'AttentionUNet', 'UNetSettings']
 
 # %% ../nbs/06_unet.ipynb #6cb6e46d
+import math
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from typing import Annotated, Literal
+import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint as recompute
-import math
-import torch
-
-# %% ../nbs/06_unet.ipynb #40a9c177
+from .samples import Count, Positive, Settings
 from .vae import SyncBatchNorm3d
+from .voxels import Grid
 
 # %% ../nbs/06_unet.ipynb #369c200b
 def space_to_depth(
@@ -57,20 +59,24 @@ class ResidualBlock(nn.Module):
         self.norm1, self.norm2 = SyncBatchNorm3d(channels), SyncBatchNorm3d(channels)
         self.conv1, self.conv2 = conv(channels, channels, bias=False), conv(channels, channels)
 
-    def forward(self, x:Tensor)->Tensor: # Features in and out, `(batch, channels, n, n, n)`, unitless
+    def forward(
+        self,
+        x:Tensor, # Features, `(batch, channels, n, n, n)`, unitless
+    )->Tensor:    # Features, same shape, unitless
         h = self.conv1(F.silu(self.norm1(x)))
         return x + self.conv2(F.silu(self.norm2(h)))
 
 # %% ../nbs/06_unet.ipynb #efc3e397
 class AttentionGate(nn.Module):
-    "Additive attention gate (Oktay et al. 2018, equations 1 and 2): what is known from below decides which voxels of the skip pass."
+    "Additive attention gate (Oktay et al. 2018, equations 1 and 2): features from below decide what passes."
     def __init__(
         self,
         channels:int, # Channels of the skip and of the gating signal
         hidden:int,   # Channels in which the two are compared
     ):
         super().__init__()
-        self.W_x, self.W_g = conv(channels, hidden, 1, bias=False), conv(channels, hidden, 1)
+        self.W_x = conv(channels, hidden, 1, bias=False)
+        self.W_g = conv(channels, hidden, 1)
         self.psi = conv(hidden, 1, 1)
 
     def attention(
@@ -81,7 +87,12 @@ class AttentionGate(nn.Module):
         "How much of each voxel of the skip is let through."
         return torch.sigmoid(self.psi(F.relu(self.W_x(x) + self.W_g(g))))
 
-    def forward(self, x:Tensor, g:Tensor)->Tensor: return x * self.attention(x, g) # Skip, gating signal and what passes: `(batch, channels, n, n, n)`, unitless
+    def forward(
+        self,
+        x:Tensor, # Skip, `(batch, channels, n, n, n)`, unitless
+        g:Tensor, # Gating signal, same shape, unitless
+    )->Tensor:    # What passes, same shape, unitless
+        return x * self.attention(x, g)
 
 # %% ../nbs/06_unet.ipynb #9e772a11
 def double(
@@ -89,8 +100,10 @@ def double(
     n:int,    # Fine voxels a side: 2m or 2m - 1
 )->Tensor:    # Fine features, `(batch, c, n, n, n)`, same unit; their voxel 2i is voxel i of `x`
     "Trilinear interpolation to twice the resolution that undoes the alignment of a stride of 2."
-    if n % 2 == 0: x = F.pad(x, (0, 1)*3, mode="replicate")
-    return F.interpolate(x, size=2*x.shape[-1] - 1, mode="trilinear", align_corners=True)[..., :n, :n, :n]
+    if n % 2 == 0:
+        x = F.pad(x, (0, 1)*3, mode="replicate")
+    fine = F.interpolate(x, size=2*x.shape[-1] - 1, mode="trilinear", align_corners=True)
+    return fine[..., :n, :n, :n]
 
 # %% ../nbs/06_unet.ipynb #117d776e
 class UpBlock(nn.Module):
@@ -101,10 +114,18 @@ class UpBlock(nn.Module):
         fine:int,   # Channels of this level
     ):
         super().__init__()
-        self.lift, self.gate = conv(coarse, fine, 1), AttentionGate(fine, max(fine//2, 1))
-        self.merge, self.block = conv(2*fine, fine, 1), ResidualBlock(fine)
+        self.lift = conv(coarse, fine, 1)
+        self.gate = AttentionGate(fine, max(fine//2, 1))
+        self.merge = conv(2*fine, fine, 1)
+        self.block = ResidualBlock(fine)
 
-    def gating(self, x:Tensor, skip:Tensor)->Tensor: return double(self.lift(x), skip.shape[-1]) # `(batch, coarse, m, m, m)` and the skip `(batch, fine, n, n, n)` -> `(batch, fine, n, n, n)`, all unitless
+    def gating(
+        self,
+        x:Tensor,    # Features from below, `(batch, coarse, m, m, m)`, unitless
+        skip:Tensor, # Features of this level on the way down, `(batch, fine, n, n, n)`, unitless
+    )->Tensor:       # Same shape as `skip`, unitless
+        "The features from below with the channels and on the grid of this level."
+        return double(self.lift(x), skip.shape[-1])
 
     def forward(
         self,
@@ -126,7 +147,10 @@ class Prediction:
         "What the elements at some voxels are, if there are atoms."
         raise NotImplementedError
 
-    def offset(self, voxels:tuple)->Tensor: # `(K, 3)`, in voxels, from the centres of K voxels to their atoms; zeros if the network does not say
+    def offset(
+        self,
+        voxels:tuple, # K voxels, as above
+    )->Tensor:        # From their centres to their atoms, `(K, 3)`, in voxels; zeros if the network does not say
         "Where between the voxels the atoms are."
         return self.occupancy.new_zeros(len(voxels[0]), 3)
 
@@ -142,8 +166,9 @@ class DensePrediction(Prediction):
     "The paper's form: one logit a class, everywhere."
     def __init__(
         self,
-        logits:Tensor, # Logits, `(batch, classes, n, n, n)`, float32; class 0 is background, class Z an element
-    ): self.logits = logits
+        logits:Tensor, # `(batch, classes, n, n, n)`, float32; class 0 is background, class Z an element
+    ):
+        self.logits = logits
 
     @property
     def occupancy(self)->Tensor: # Logits, `(batch, n, n, n)`
@@ -153,7 +178,8 @@ class DensePrediction(Prediction):
         b, i, j, k = voxels
         return self.logits[b, 1:, i, j, k]
 
-    def log_prob(self)->Tensor: return self.logits.log_softmax(1)
+    def log_prob(self)->Tensor:
+        return self.logits.log_softmax(1)
 
 # %% ../nbs/06_unet.ipynb #3d2d537b
 def log_odds(p:float)->float:
@@ -163,7 +189,7 @@ def log_odds(p:float)->float:
 def full_precision(
     x:Tensor, # Any tensor on the device, any shape, any unit
 ):            # A context manager
-    "A context without autocast for the device of `x`: logits near the decision need more than bfloat16's three digits."
+    "No autocast on the device of `x`: logits near the decision need more than bfloat16's three digits."
     kind = x.device.type
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
@@ -207,9 +233,12 @@ class FactorisedHead(nn.Module):
         self.block, self.occupancy = block, conv(channels, block)
         nn.init.constant_(self.occupancy.bias, log_odds(prior))
         self.local = nn.Linear(channels, block*channels)
-        self.name = nn.Sequential(nn.Linear(channels + 1, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, classes - 1))
+        first, second = nn.Linear(channels + 1, hidden), nn.Linear(hidden, hidden)
+        self.name = nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), nn.Linear(hidden, classes - 1))
         self.offset = nn.Linear(hidden, 3) if offsets else None
-        if offsets: nn.init.zeros_(self.offset.weight); nn.init.zeros_(self.offset.bias)
+        if offsets:
+            nn.init.zeros_(self.offset.weight)
+            nn.init.zeros_(self.offset.bias)
 
     def forward(
         self,
@@ -217,7 +246,9 @@ class FactorisedHead(nn.Module):
         density:Tensor, # Density over `scale`, `(batch, 1, n, n, n)`, of order one
     )->"FactorisedPrediction":
         logits = self.occupancy(feature.float())
-        return FactorisedPrediction((depth_to_space(logits) if self.block == 8 else logits)[:, 0], feature, density, self)
+        if self.block == 8:
+            logits = depth_to_space(logits)
+        return FactorisedPrediction(logits[:, 0], feature, density, self)
 
     def hidden(
         self,
@@ -228,19 +259,24 @@ class FactorisedHead(nn.Module):
         "What the head knows of each of the voxels."
         b, i, j, k = voxels
         m, n, f = feature.shape[-1], density.shape[-1], 2 if self.block == 8 else 1
+        coarse = ((b*m + i//f)*m + j//f)*m + k//f   # where its features are
+        within = (i % f*f + j % f)*f + k % f        # which voxel of the block it is
+        fine = ((b*n + i)*n + j)*n + k              # where its density is
         with full_precision(feature):
-            h = feature.movedim(1, -1).flatten(0, 3).index_select(0, ((b*m + i//f)*m + j//f)*m + k//f)
+            h = feature.movedim(1, -1).flatten(0, 3).index_select(0, coarse)
             h = self.local(h.float()).unflatten(1, (self.block, -1))
-            h = h[torch.arange(len(b), device=b.device), (i % f*f + j % f)*f + k % f]
-            d = density.flatten().index_select(0, ((b*n + i)*n + j)*n + k)
+            h = h[torch.arange(len(b), device=b.device), within]
+            d = density.flatten().index_select(0, fine)
             return self.name[:-1](torch.cat([h, d.float()[:, None]], 1))
 
     def ask(
         self,
         hidden:Tensor,   # From `hidden`, `(K, hidden)`, unitless
         layer:nn.Module, # The question: which element, or where
-    )->Tensor:           # `(K, classes - 1)` logits over elements, given that the voxels are occupied; or `(K, 3)` offsets in voxels
-        with full_precision(hidden): return layer(hidden)
+    )->Tensor:           # `(K, classes - 1)` logits over elements if there are atoms; or `(K, 3)` offsets, in voxels
+        "The answer at voxels that the head knows."
+        with full_precision(hidden):
+            return layer(hidden)
 
 # %% ../nbs/06_unet.ipynb #7099b8d9
 class FactorisedPrediction(Prediction):
@@ -251,13 +287,23 @@ class FactorisedPrediction(Prediction):
         feature:Tensor,      # What the network computed, `(batch, channels, m, m, m)`, unitless
         density:Tensor,      # What it was given, `(batch, 1, n, n, n)`, of order one
         head:FactorisedHead, # Who to ask
-    ): self.occupancy, self.feature, self.density, self.head = occupancy, feature, density, head
+    ):
+        self.occupancy, self.feature, self.density, self.head = occupancy, feature, density, head
 
-    def hidden(self, voxels:tuple)->Tensor: # What the head knows of each of K voxels, `(K, hidden)`, unitless
+    def hidden(
+        self,
+        voxels:tuple, # K voxels, as in `species`
+    )->Tensor:        # `(K, hidden)`, unitless
+        "What the head knows of them."
         return self.head.hidden(self.feature, self.density, voxels)
-    def species(self, voxels:tuple)->Tensor: return self.head.ask(self.hidden(voxels), self.head.name[-1])
+
+    def species(self, voxels:tuple)->Tensor:
+        return self.head.ask(self.hidden(voxels), self.head.name[-1])
+
     def offset(self, voxels:tuple)->Tensor:
-        return self.head.ask(self.hidden(voxels), self.head.offset) if self.head.offset else super().offset(voxels)
+        if not self.head.offset:
+            return super().offset(voxels)
+        return self.head.ask(self.hidden(voxels), self.head.offset)
 
 # %% ../nbs/06_unet.ipynb #2f03fa5f
 @contextmanager
@@ -265,13 +311,16 @@ def frozen_statistics(module:nn.Module):
     "Let the batch norms of `module` see a batch again without counting it again."
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm3d)]
     before = [(m.momentum, m.num_batches_tracked.clone()) for m in norms]
-    for m in norms: m.momentum = 0.
-    try: yield
+    for m in norms:
+        m.momentum = 0.
+    try:
+        yield
     finally:
-        for m, (momentum, count) in zip(norms, before): m.momentum, m.num_batches_tracked = momentum, count
+        for m, (momentum, count) in zip(norms, before):
+            m.momentum, m.num_batches_tracked = momentum, count
 
 # %% ../nbs/06_unet.ipynb #9f2a5106
-SHARPER = ((2/3, 1e-3), (.45, 1e-4))  # width of a peak after sharpening, in units of that before, and what the amplification is held back by
+SHARPER = ((2/3, 1e-3), (.45, 1e-4))  # width of a peak after, in units of that before; ridge
 
 @lru_cache(maxsize=32)
 def sharpener(
@@ -280,11 +329,13 @@ def sharpener(
     sharp:float,  # Width after, voxels
     ridge:float,  # What the amplification is held back by, unitless
 )->Tensor:        # Takes a line of voxels to a line of voxels, `(n, n)`, float64, unitless
-    "The linear map of a line of voxels that turns wide Gaussians, wherever they sit, into narrow ones as well as it can."
-    d = torch.arange(n, dtype=torch.float64)[:, None] - torch.arange(-3*blur, n - 1 + 3*blur + .1, .5, dtype=torch.float64)
+    "The linear map of a line of voxels that turns wide Gaussians, wherever they sit, into narrow ones."
+    centers = torch.arange(-3*blur, n - 1 + 3*blur + .1, .5, dtype=torch.float64)
+    d = torch.arange(n, dtype=torch.float64)[:, None] - centers
     wide, narrow = (torch.exp(-(d/width)**2/2) for width in (blur, sharp))
     return narrow @ wide.T @ torch.linalg.inv(wide @ wide.T + ridge*torch.eye(n, dtype=torch.float64))
 
+# %% ../nbs/06_unet.ipynb #051898c6
 def sharpened(
     x:Tensor,     # Density over `scale`, `(batch, 1, n, n, n)`, of order one
     blur:float,   # Width of an atom's Gaussian, voxels
@@ -293,19 +344,25 @@ def sharpened(
     fields = []
     with torch.autocast(x.device.type, enabled=False):
         for width, ridge in SHARPER:
-            y, K = x.float(), sharpener(x.shape[-1], blur, width*blur, ridge).to(x.device, torch.float32)
-            for _ in range(3): y = torch.tensordot(y, K, ([2], [1]))  # takes the first axis of the grid, and puts it last
+            K = sharpener(x.shape[-1], blur, width*blur, ridge).to(x.device, torch.float32)
+            y = x.float()
+            for _ in range(3):
+                y = torch.tensordot(y, K, ([2], [1]))  # takes the first axis of the grid, and puts it last
             fields.append(torch.asinh(4*y))
     return fields
 
 # %% ../nbs/06_unet.ipynb #43b0afd5
-STEMS, HEADS = ("subpixel", "full"), {"factorised": FactorisedHead, "dense": DenseHead}
+STEMS = "subpixel", "full"
+HEADS = {"factorised": FactorisedHead, "dense": DenseHead}
 
 def check_network(width:int, depth:int, stem:str, head:str):
     "Refuse a network that cannot be built."
-    if width < 1 or depth < 1: raise ValueError(f"width {width} and depth {depth} must both be at least 1")
-    if stem not in STEMS: raise ValueError(f"unknown stem {stem!r}; use one of {', '.join(STEMS)}")
-    if head not in HEADS: raise ValueError(f"unknown head {head!r}; use one of {', '.join(HEADS)}")
+    if width < 1 or depth < 1:
+        raise ValueError(f"width {width} and depth {depth} must both be at least 1")
+    if stem not in STEMS:
+        raise ValueError(f"unknown stem {stem!r}; use one of {', '.join(STEMS)}")
+    if head not in HEADS:
+        raise ValueError(f"unknown head {head!r}; use one of {', '.join(HEADS)}")
 
 # %% ../nbs/06_unet.ipynb #55961330
 def check_field(
@@ -314,11 +371,15 @@ def check_field(
     stem:str,    # One of `STEMS`
 ):
     "Refuse a field that the network cannot take, by name rather than by a shape deep inside."
-    if M.ndim != 5 or M.shape[1] != 1 or len(set(M.shape[2:])) > 1: raise ValueError(f"a density is (batch, 1, n, n, n), not {tuple(M.shape)}")
+    if M.ndim != 5 or M.shape[1] != 1 or len(set(M.shape[2:])) > 1:
+        raise ValueError(f"a density is (batch, 1, n, n, n), not {tuple(M.shape)}")
     n = M.shape[-1]
-    if stem == "subpixel" and n % 2: raise ValueError(f'{n} voxels a side cannot be halved by stem="subpixel"; use an even number or stem="full"')
+    if stem == "subpixel" and n % 2:
+        raise ValueError(f'{n} voxels a side cannot be halved by stem="subpixel"; use an even number or stem="full"')
     m = n//2 if stem == "subpixel" else n
-    if m <= 2**(depth - 1) and depth > 1: raise ValueError(f"depth {depth} shrinks {m} voxels a side to one; use a depth of at most {(m - 1).bit_length()}")
+    if m <= 2**(depth - 1) and depth > 1:
+        most = (m - 1).bit_length()
+        raise ValueError(f"depth {depth} shrinks {m} voxels a side to one; use a depth of at most {most}")
 
 # %% ../nbs/06_unet.ipynb #0d047e2c
 class AttentionUNet(nn.Module):
@@ -334,16 +395,22 @@ class AttentionUNet(nn.Module):
         prior:float=1/160,      # Share of occupied voxels to start from
         checkpoint:bool=False,  # Recompute activations in the backward pass: less memory, more time
         offsets:bool=False,     # Factorised head: it also says where between the voxels the atoms are
-        blur:float=0.,          # Width of an atom's Gaussian, voxels: the network also sees the field sharpened; 0 = it does not
+        blur:float=0.,          # Width of an atom's Gaussian, voxels, by which it is also sharpened; 0 = it is not
     ):
         super().__init__()
         check_network(width, depth, stem, head)
-        self.width, self.depth, self.stem, self.scale, self.checkpoint, self.blur = width, depth, stem, scale, checkpoint, blur
-        block, c = 8 if stem == "subpixel" else 1, [width*2**level for level in range(depth)]
-        self.enter, self.blocks = conv(block*(1 + len(SHARPER)*(blur > 0)), width), nn.ModuleList([ResidualBlock(w) for w in c])
+        self.width, self.depth, self.stem = width, depth, stem
+        self.scale, self.checkpoint, self.blur = scale, checkpoint, blur
+        block = 8 if stem == "subpixel" else 1
+        fields = 1 + len(SHARPER)*(blur > 0)
+        c = [width*2**level for level in range(depth)]
+        self.enter = conv(block*fields, width)
+        self.blocks = nn.ModuleList([ResidualBlock(w) for w in c])
         self.down = nn.ModuleList([conv(a, b, stride=2) for a, b in zip(c, c[1:])])
         self.up = nn.ModuleList([UpBlock(b, a) for a, b in zip(c, c[1:])])
-        self.leave, self.head = SyncBatchNorm3d(width), HEADS[head](width, classes, block, prior, **dict(offsets=offsets) if head == "factorised" else {})
+        self.leave = SyncBatchNorm3d(width)
+        more = dict(offsets=offsets) if head == "factorised" else {}
+        self.head = HEADS[head](width, classes, block, prior, **more)
 
     def forward(
         self,
@@ -353,18 +420,22 @@ class AttentionUNet(nn.Module):
         x = M/self.scale
         seen = torch.cat([x, *sharpened(x, self.blur)], 1) if self.blur else x
         feature = self.features(space_to_depth(seen) if self.stem == "subpixel" else seen)
-        with full_precision(M): return self.head(feature, x)
+        with full_precision(M):
+            return self.head(feature, x)
 
     def features(
         self,
         x:Tensor, # What the stem made of the density, `(batch, 8 or 1, m, m, m)`, of order one
     )->Tensor:    # Features of the last level, `(batch, width, m, m, m)`, unitless
         "Down the levels, keeping a skip at each, and up again."
-        x, skips = self.enter(x).contiguous(memory_format=torch.channels_last_3d), [] # one channel alone has no layout to hand on
+        x = self.enter(x).contiguous(memory_format=torch.channels_last_3d)  # one channel alone has no layout to hand on
+        skips = []
         for level, block in enumerate(self.blocks):
-            if level: x = self.down[level - 1](x)
+            if level:
+                x = self.down[level - 1](x)
             skips.append(x := self.run(block, x))
-        for up, skip in zip(reversed(self.up), skips[-2::-1]): x = self.run(up, x, skip)
+        for up, skip in zip(reversed(self.up), skips[-2::-1]):
+            x = self.run(up, x, skip)
         return F.silu(self.leave(x))
 
     def run(
@@ -373,5 +444,39 @@ class AttentionUNet(nn.Module):
         *x:Tensor,        # Its inputs, `(batch, channels, n, n, n)`, unitless
     )->Tensor:            # Its output, `(batch, channels, n, n, n)`, unitless
         "Call `module`; if memory is short, keep only its input and call it again on the way back."
-        if not (self.checkpoint and self.training and torch.is_grad_enabled()): return module(*x)
-        return recompute(module, *x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(module)))
+        if not (self.checkpoint and self.training and torch.is_grad_enabled()):
+            return module(*x)
+        contexts = lambda: (nullcontext(), frozen_statistics(module))  # of the first pass, and of the second
+        return recompute(module, *x, use_reentrant=False, context_fn=contexts)
+
+# %% ../nbs/06_unet.ipynb #b5e74ed3
+class UNetSettings(Settings):
+    "Settings of the segmentation network."
+    width:Count = 32                                        # Channels of the first level, doubled at each level below
+    depth:Count = 3                                         # Levels
+    stem:Literal["subpixel", "full"] = "subpixel"           # Compute at half the resolution, or at the grid's own
+    head:Literal["factorised", "dense"] = "factorised"      # Occupancy everywhere and species on demand, or every class
+    classes:Annotated[int, Field(ge=2)] = 95                # What it tells apart: background and the elements
+    scale:Positive = 10.                                    # All networks see the density over this, plotting units
+    sharpen:bool = True                                     # It also sees the density sharpened
+    recompute:bool = False                                  # Less memory, a third more time
+
+    def check(
+        self,
+        grid:Grid,
+    ):
+        "Refuse a grid that the network cannot work on."
+        if grid.voxels % 2 and self.stem == "subpixel":
+            raise ValueError(f"voxels = {grid.voxels} cannot be halved; use an even number or stem = 'full'")
+
+    def build(
+        self,
+        grid:Grid,
+        sigma:float,        # Width of the Gaussians that the density is made of, Å
+        offsets:bool=True,  # It also says where between the voxels the atoms are (factorised head)
+    )->AttentionUNet:
+        "The network, with random weights."
+        self.check(grid)
+        blur = sigma/grid.step if self.sharpen else 0.
+        return AttentionUNet(self.width, self.depth, self.stem, self.head, self.classes, self.scale,
+                             checkpoint=self.recompute, offsets=offsets, blur=blur)
