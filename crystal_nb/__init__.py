@@ -1,1 +1,19 @@
+"""Crystals to numbers and back: `import crystal_nb as cn`. Nothing is loaded before it is asked for."""
 __version__ = "0.5.0"
+
+_HOMES = dict(  # name -> the module that defines it
+    load="apps.session", read="apps.session", fit="apps.session",
+    presets="apps.session", Config="training", prototypes="crystals",
+    explore="apps.explorer", will_it_survive="apps.survival_view")
+
+def __getattr__(name):
+    "Load a name from its module when it is first used (PEP 562)."
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+    globals()[name] = value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+def __dir__():
+    "What a user finds by the tab key."
+    return sorted([*_HOMES, "__version__", "__doc__"])

@@ -22,7 +22,7 @@ from .lattice import Found, found_samples, read_field, read_samples
 from .evaluation import Decoded
 from .codes import Codes, CrystalCode
 
-# %% ../nbs/15_autoencoder.ipynb #bf6eb61a
+# %% ../nbs/15_autoencoder.ipynb #4ea12f6a
 def find_representation(config):
     "The representation that old settings name; goes when settings are records."
     kind = {"unit-cell": "unit-cell", "repeating": "cube", "folded": "repeating"}[config.representation]
@@ -46,7 +46,7 @@ def find_model(
     known = ", ".join(shipped) or "none"
     raise ModelError(f"{name}: no such model; shipped are {known}, or give a folder that `crystal_nb train` wrote")
 
-# %% ../nbs/15_autoencoder.ipynb #42291ae4
+# %% ../nbs/15_autoencoder.ipynb #f7951d80
 LATTICE_SCALE = 3.8  # root mean square of an entry of the lattice, Å
 LATTICE_NOISE = .01  # noise of a lattice number, in units of that of the others
 
@@ -112,11 +112,14 @@ class CrystalAutoencoder(CrystalCode):
         self.representation = find_representation(config)
         self.latents, self.box, self.cubes = config.latents, config.box, self.representation.repeats
         self.gives_lattice = self.representation.carries_lattice
+        self.folder = None  # Where it was loaded from; its learned prior lies there
 
     @classmethod
     def from_pretrained(cls, name:str|Path="unit-cell", device:str="cpu")->"CrystalAutoencoder":
         "A shipped model by name (`unit-cell`), or one from a folder."
-        return cls(*load_model(find_model(name)), device=device)
+        model = cls(*load_model(find_model(name)), device=device)
+        model.folder = find_model(name)
+        return model
 
     def save_pretrained(self, folder:str|Path, card:str="")->Path:
         "Write weights, settings and card to `folder`, so that `from_pretrained(folder)` gives this model again."

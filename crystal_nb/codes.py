@@ -6,7 +6,7 @@
 __all__ = ['read_rows', 'Reconstruction', 'join_reconstructions', 'Codes', 'CrystalCode', 'list_failed', 'complain',
            'empty_report', 'round_trip']
 
-# %% ../nbs/14b_codes.ipynb #47b06d51
+# %% ../nbs/14b_codes.ipynb #48762909
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from .reading import read, track
 from .samples import Samples, make_generator, stream_seed
 from .evaluation import Decoded, Evaluation, join_evaluations, score_crystals
 
-# %% ../nbs/14b_codes.ipynb #5983550e
+# %% ../nbs/14b_codes.ipynb #eb7e094b
 def read_rows(
     source,  # Whatever `read` reads
 )->tuple: # The crystals; their rows, `(crystals,)`; those left out: data frame `id, reason`, by row
@@ -59,7 +59,7 @@ class Reconstruction:
         exact = int(self.table.exact.sum())
         return f"Reconstruction({len(self.table)} crystals, {exact} exact, {len(self.skipped)} skipped)"
 
-# %% ../nbs/14b_codes.ipynb #04ab48e9
+# %% ../nbs/14b_codes.ipynb #90380ea5
 def join_reconstructions(
     parts:list[Reconstruction], # Of different crystals, at least one
     ids=None,                   # Names in the order wanted; None: as they come
@@ -74,7 +74,7 @@ def join_reconstructions(
     skipped = pd.concat([part.skipped for part in parts], ignore_index=True)
     return Reconstruction([true[i] for i in order], [found[i] for i in order], evaluation, network, skipped)
 
-# %% ../nbs/14b_codes.ipynb #1d0ed427
+# %% ../nbs/14b_codes.ipynb #7aa6a780
 class Codes(NamedTuple):
     "The codes of placed crystals. What has none says why."
     z:Tensor             # `(crystals, latents)`, unitless; nan where there is no code
@@ -86,7 +86,7 @@ class Codes(NamedTuple):
         "Which crystals have a code, `(crystals,)`, bool."
         return np.array([not reason for reason in self.reasons], bool)
 
-# %% ../nbs/14b_codes.ipynb #c3130074
+# %% ../nbs/14b_codes.ipynb #48791652
 class CrystalCode:
     "Crystals to numbers and back: what every kind of code offers."
     latents:int        # Numbers of a code
@@ -186,7 +186,7 @@ class CrystalCode:
         for start in range(0, len(order), batch):
             yield round_trip(self, crystals[order[start:start + batch]], seed, refine, noise, filter, **how)
 
-# %% ../nbs/14b_codes.ipynb #bfc80e42
+# %% ../nbs/14b_codes.ipynb #7353f9e2
 def list_failed(
     ids,               # Names, `(crystals,)`
     reasons:list[str], # Why each has no code; empty where it has one
@@ -210,7 +210,7 @@ def complain(
     warnings.warn(f"{len(skipped)} of {of} crystals have no code, and their rows are nan; the first is {first}. "
                   "encode(..., return_skipped=True) lists the reasons", stacklevel=3)
 
-# %% ../nbs/14b_codes.ipynb #ba62db8a
+# %% ../nbs/14b_codes.ipynb #79d274a6
 def empty_report(
     code:CrystalCode,
     skipped:pd.DataFrame, # `id`, `reason`

@@ -7,7 +7,7 @@ __all__ = ['FAR', 'ATOM_COLUMNS', 'CRYSTAL_COLUMNS', 'as_arrays', 'flatten_atoms
            'compare_one_way', 'compare_atoms', 'compare_crystals', 'Evaluation', 'evaluate', 'Decoded', 'pad_atoms',
            'cell_to_cube', 'score_crystals', 'join_evaluations', 'write_csv']
 
-# %% ../nbs/14_evaluation.ipynb #b42b8772
+# %% ../nbs/14_evaluation.ipynb #621fedd4
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 import numpy as np
@@ -113,7 +113,7 @@ def compare_one_way(
     return pd.DataFrame(dict(crystal=crystal, direction=direction, distance=distance, Z_true=Z_true, Z_pred=Z_pred,
                              boundary=on_boundary(xyz, box), pair_distance=pair_distance, pair_Z=pair_Z))
 
-# %% ../nbs/14_evaluation.ipynb #0cba4b26
+# %% ../nbs/14_evaluation.ipynb #30ba7e57
 ATOM_COLUMNS = ["id", "direction", "distance", "Z_true", "Z_pred"]
 
 def compare_atoms(
@@ -270,7 +270,7 @@ def score_crystals(
     evaluation.crystals["residual"] = [d.residual for d in found]
     return evaluation
 
-# %% ../nbs/14_evaluation.ipynb #5058d6e2
+# %% ../nbs/14_evaluation.ipynb #c0affb4b
 def join_evaluations(
     parts:list[Evaluation], # Of different crystals, at least one
     order=None,             # Indices of the crystals in the order wanted, of the parts as one list; None: as they come
@@ -287,7 +287,7 @@ def join_evaluations(
     structures = None if any(table is None for table in structures) else line_up(structures)
     return replace(parts[0], crystals=crystals, atoms=atoms, structures=structures)
 
-# %% ../nbs/14_evaluation.ipynb #d934f3aa
+# %% ../nbs/14_evaluation.ipynb #190dff7d
 def write_csv(frame, path):
     "Write a CSV file in one step: the old file or the whole new one, never half."
     import os

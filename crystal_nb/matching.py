@@ -8,7 +8,7 @@ __all__ = ['LITERATURE', 'STRICT', 'SYMPREC', 'CELL_TOLERANCES', 'SMALLEST_VOLUM
            'rms_distance', 'compare_found', 'compare_pairs', 'no_verdict', 'structure_table', 'compare_structures',
            'rate', 'match_rates']
 
-# %% ../nbs/13a_matching.ipynb #fc620cc2
+# %% ../nbs/13a_matching.ipynb #81d6bece
 import numpy as np
 import pandas as pd
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -16,7 +16,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedE
 from scipy.stats import binomtest
 from .reading import track
 
-# %% ../nbs/13a_matching.ipynb #4d1ba3e2
+# %% ../nbs/13a_matching.ipynb #bb9f116b
 # tolerances of sites, unitless; of angles, degrees; of lengths, a share
 LITERATURE = dict(stol=.5, angle_tol=10., ltol=.3)  # as CDVAE and those who compare with it
 STRICT = dict(stol=.3, angle_tol=5., ltol=.2)       # pymatgen's defaults
@@ -73,7 +73,7 @@ def cell_errors(
             return best + np.array([*(lengths + best[:3])*(1/swell - 1), 0, 0, 0])
     return np.full(6, np.nan)
 
-# %% ../nbs/13a_matching.ipynb #daea30cd
+# %% ../nbs/13a_matching.ipynb #bb7c9d67
 SMALLEST_VOLUME = .08  # Å³ an atom: atoms half an Å apart, closely packed, have 0.088 each
 SHORTEST_EDGE = .5     # Å
 
@@ -128,7 +128,7 @@ def compare_found(
         return ""
     return "another lattice" if np.isnan(row["da"]) else "positions"
 
-# %% ../nbs/13a_matching.ipynb #cfbf65ad
+# %% ../nbs/13a_matching.ipynb #c0d7e657
 def compare_pairs(
     pairs,        # Pairs of a true and a found pymatgen Structure; the second may be None
 )->list[dict]:    # For each pair: name of a column -> its value
@@ -140,7 +140,7 @@ def compare_pairs(
         rows.append(row)
     return rows
 
-# %% ../nbs/13a_matching.ipynb #fec6702b
+# %% ../nbs/13a_matching.ipynb #90b39297
 def no_verdict(
     pair,         # Of structures
     reason:str,   # Why they were not compared
@@ -166,7 +166,7 @@ def structure_table(
     t[numbers] = t[numbers].astype(float)
     return t.assign(match=t.match_rms.notna(), match_strict=t.rms_strict.notna())
 
-# %% ../nbs/13a_matching.ipynb #f6e8be04
+# %% ../nbs/13a_matching.ipynb #13979912
 def compare_structures(
     ids,                  # Names, `(crystals,)`
     true,                 # pymatgen Structures, `(crystals,)`

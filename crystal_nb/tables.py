@@ -8,7 +8,7 @@ __all__ = ['DECILES', 'PAPER_TABLE1', 'SPECIES_ROWS', 'PERCENTS', 'PAPER', 'perc
            'position_shares', 'crystal_shares', 'distance_rows', 'share_rows', 'table1', 'headline', 'digits',
            'table_cells', 'open_table', 'rich_table1', 'text_table1']
 
-# %% ../nbs/14a_tables.ipynb #03e8fe79
+# %% ../nbs/14a_tables.ipynb #498463f0
 import io
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ def resampling_weights(
         raise ValueError("no crystals to resample; evaluate at least one")
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1/n), size=replicates)
 
-# %% ../nbs/14a_tables.ipynb #14f60d02
+# %% ../nbs/14a_tables.ipynb #a7963ea3
 def bootstrap_ci(
     hits:np.ndarray,     # Per crystal, how many of them are right, `(..., n)`
     trials:np.ndarray,   # Per crystal, how many there are, `(..., n)`
@@ -78,7 +78,7 @@ def weighted_percentiles(
     with np.errstate(invalid="ignore"):
         return np.where(np.isinf(high), high, low + (position - np.floor(position))*(high - low))
 
-# %% ../nbs/14a_tables.ipynb #435a11d2
+# %% ../nbs/14a_tables.ipynb #7fb06640
 def bootstrap_percentiles(
     distance,             # Distances, `(N,)`, in Å
     crystal,              # Crystal of each, `(N,)`
@@ -113,7 +113,7 @@ def paper_rows()->dict: # `(section, row)` -> the number in Table 1
     names = {section: SPECIES_ROWS if section.startswith("species") else map(str, DECILES) for section in PAPER_TABLE1}
     return {(section, row): x for section, values in PAPER_TABLE1.items() for row, x in zip(names[section], values)}
 
-# %% ../nbs/14a_tables.ipynb #fb083254
+# %% ../nbs/14a_tables.ipynb #9a95f227
 PAPER = {  # (section, row) -> number, for each of the paper's representations
     "unit-cell": paper_rows() | {  # Table 1; the rest from section 4.2
         ("position (%)", "P->T within 0.5 Å"): 99.,
@@ -128,7 +128,7 @@ PAPER = {  # (section, row) -> number, for each of the paper's representations
         ("species (%)", "right, of atoms within 0.5 Å"): 65.4,
         ("species (%)", "right, of atoms within 0.33 Å"): 70.}}
 
-# %% ../nbs/14a_tables.ipynb #74e861e9
+# %% ../nbs/14a_tables.ipynb #d78f7008
 def directions(
     atoms:pd.DataFrame,  # From `Evaluation.atoms`
 )->tuple:                # Rows of the predicted atoms, and of the true ones
@@ -180,7 +180,7 @@ def position_shares(
             "T->P, boundary, within": count(T[T.boundary], close, n)}
     return {("position (%)", f"{name} {within:g} Å"): x for name, x in rows.items()}
 
-# %% ../nbs/14a_tables.ipynb #211fac07
+# %% ../nbs/14a_tables.ipynb #e125b98b
 def crystal_shares(
     crystals:pd.DataFrame,  # From `Evaluation.crystals`
     structures:pd.DataFrame|None=None,  # From `Evaluation.structures`
@@ -201,7 +201,7 @@ def crystal_shares(
         shares["crystals (%)", "space group right, of matches"] = np.stack([right, structures.match])
     return shares
 
-# %% ../nbs/14a_tables.ipynb #1871b1c0
+# %% ../nbs/14a_tables.ipynb #3938eba6
 def distance_rows(
     atoms:pd.DataFrame,  # One direction of `Evaluation.atoms`
     n:int,               # Crystals
@@ -293,7 +293,7 @@ def table_cells(
     numbers = (row.paper, row.network, row.ours) if hasattr(row, "network") else (row.paper, row.ours)
     return *(digits(x, percent) for x in numbers), low if low == high else f"{low}–{high}"
 
-# %% ../nbs/14a_tables.ipynb #f701500b
+# %% ../nbs/14a_tables.ipynb #4700294b
 def open_table(
     *columns:str, # Their heads
 )->Table:
