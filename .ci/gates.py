@@ -7,10 +7,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import tokenize
+import traceback
 from configparser import ConfigParser
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -39,19 +42,36 @@ def cells(path):
             yield i, source, set(re.findall(r"^#\|\s*(\w+)", source, re.M))
 
 
-def run(*command, cwd=ROOT, **env):
-    "Run a command; its exit code and what it said."
-    env = os.environ | dict(PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}", OMP_NUM_THREADS="1") | env
-    env.pop("IN_TEST", None)
-    p = subprocess.run(command, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return p.returncode, p.stdout
+def run(*command, cwd=ROOT, limit=600, **env):
+    "Run a command on one thread; what it said and its exit code. After `limit` seconds it ends with all it started."
+    env = os.environ | dict(PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}", OMP_NUM_THREADS="1", MPLBACKEND="agg") | env
+    env.pop("CRYSTAL_NB_DATA", None)  # what is tested needs no data beyond the package's
+    p = subprocess.Popen(command, cwd=cwd, env=env, text=True, start_new_session=True, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT)
+    try:
+        return p.communicate(timeout=limit)[0], p.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)
+        return f"stopped after {limit} s\n{p.communicate()[0]}", p.returncode
 
 
-def failed(*command, **options):
-    "What a command said, line by line, if it failed."
-    code, said = run(*command, **options)
-    lines = said.splitlines() or [f"{command[0]} failed"]
-    return [] if not code else lines if len(lines) < 80 else lines[:40] + ["..."] + lines[-40:]
+def failed(*command, good="", **options):
+    "What a command said, line by line, if it failed or did not say what a good one says."
+    said, code = run(*command, **options)
+    lines = said.splitlines() or [f"{command[0]}: exit code {code}"]
+    return [] if not code and good in said else lines if len(lines) < 80 else lines[:40] + ["..."] + lines[-40:]
+
+
+def report(name, test, *args):
+    "Run a test and print its line, and what is wrong; whether it passed."
+    start = time.time()
+    try:
+        wrong = test(*args)
+    except Exception:
+        wrong = traceback.format_exc().splitlines()
+    said = f"{'FAILED' if wrong else 'passed'} {name} ({time.time() - start:.1f} s)"
+    print("\n    ".join([said, *wrong]), flush=True)
+    return not wrong
 
 
 def lint():
@@ -82,11 +102,9 @@ def floor(path):
 
 def imports():
     "Imports go downward only: the book from smaller numbers, experiments from the book, applications from both."
-    at, wrong = {}, []
-    for path in notebooks():
-        for _, source, _ in cells(path):
-            for name in re.findall(r"^#\|\s*default_exp\s+(\S+)", source, re.M):
-                at[name] = floor(path)
+    wrong = []
+    at = {name: floor(path) for path in notebooks() for _, source, _ in cells(path)
+          for name in re.findall(r"^#\|\s*default_exp\s+(\S+)", source, re.M)}
     below = {"experiments": ("book", "experiments"), "apps": ("book", "experiments", "apps")}
     for path in notebooks():
         place, number = floor(path)
@@ -113,17 +131,15 @@ NOISE = {"an absolute path": PATHS, "a memory address": re.compile(r"\bat 0x[0-9
 
 
 def hygiene():
-    "Notebooks have a title and a quoted line, imports in cells of their own, saved outputs that are small and quiet."
+    "Notebooks have a title and a quoted line; saved outputs are small and quiet."
     wrong = []
     for path in notebooks():
-        name, text = path.relative_to(ROOT/"nbs"), path.read_text(encoding="utf-8")
-        nb = json.loads(text)
+        name, nb = path.relative_to(ROOT/"nbs"), json.loads(path.read_text(encoding="utf-8"))
         first = next(("".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "markdown"), "")
         if not re.fullmatch(r"# \S.*\n+(> .*\n?)+(\n*- \w+:.*)*\s*", first):
             wrong.append(f"{name}: its first cell is not a title and a quoted line, and nothing else")
         if "widgets" in nb["metadata"] or nb["metadata"]["kernelspec"]["name"] != "python3":
             wrong.append(f"{name}: widget state, or a kernel that is not python3")
-        exports = "#| default_exp" in text
         size = sum(len(json.dumps(c.get("outputs", []))) for c in nb["cells"])
         most = 500_000 if name.parts[0] in ("tutorials", "benchmarks") else 200_000
         if size > most:
@@ -132,30 +148,15 @@ def hygiene():
             source = "".join(c["source"])
             faults = ["an absolute path in the source"]*bool(PATHS.search(source))
             for o in c.get("outputs", []):
-                data = {k: v for k, v in o.get("data", {}).items() if k != "text/html" and not k.startswith("image/")}
-                said = "".join(o.get("text", "")) + json.dumps(data, ensure_ascii=False)
-                said += "".join(o.get("data", {}).get("text/html", ""))
+                data = o.get("data", {})
+                said = " ".join(["".join(o.get("text", "")), *data, *("".join(data[k]) for k in data if "text" in k)])
                 faults += [f"{what} in the saved output" for what, pattern in NOISE.items() if pattern.search(said)]
                 if o["output_type"] == "error" or o.get("name") == "stderr":
                     faults.append("a saved error or stderr")
-            if c["cell_type"] == "code":
-                faults += in_cell(source, exports)
+            if re.search(r"^#\|\s*cuda", source, re.M) and "is_available" not in source:
+                faults.append("a cuda cell begins with `if torch.cuda.is_available():`, for Run All without a GPU")
             wrong += [f"{name} cell {i}: {f}" for f in faults]
     return wrong
-
-
-def in_cell(source, exports):
-    "What is wrong with the code of a cell."
-    flags = set(re.findall(r"^#\|\s*(\w+)", source, re.M))
-    if "cuda" in flags and "is_available" not in source:
-        yield "a cuda cell fails under Run All where there is no GPU; begin it with: if torch.cuda.is_available():"
-    if "export" in flags and re.search(r"^from \S+ import \*|^\s*(from|import) (fastcore|nbdev)\b", source, re.M):
-        yield "an exported cell may not star-import, nor import fastcore or nbdev"
-    if not exports or flags & {"export", "exports", "eval"} or re.search(r"^\s*[%!]", source, re.M):
-        return
-    kinds = {type(n) for n in ast.walk(ast.parse(source))}
-    if kinds & {ast.Import, ast.ImportFrom} and kinds & {ast.Expr, ast.Assign}:
-        yield "imports and other code in one cell, which the site would run again; give the imports their own"
 
 
 def readme():
@@ -211,9 +212,8 @@ def public(node):
             yield node.name if isinstance(f, ast.AnnAssign) else f"{node.name}.{f.name}", f
 
 
-def arrays(tree):
+def arrays(tree, own):
     "Every array that public code takes, returns or holds, as (where, name, type, the node that ends on its line)."
-    own = {n.name: {getattr(f, "name", "") for f in n.body} for n in tree if isinstance(n, ast.ClassDef)}
     for node in tree:
         for where, f in public(node) if getattr(node, "name", "_")[0] != "_" else []:
             bases = [ast.unparse(b) for b in getattr(node, "bases", [])]
@@ -232,13 +232,13 @@ def arrays(tree):
                     yield where, name, kind, at
 
 
-def unsaid(text):
-    "What the comments beside the arrays of a module, or above them, leave out; and how many arrays there are."
-    lines, wrong, n = text.splitlines(), [], 0
+def unsaid(text, own={}):
+    "What the comments beside the arrays of a module, or above them, leave out, one line each."
+    lines, wrong = text.splitlines(), []
     tokens = tokenize.generate_tokens(iter(text.splitlines(keepends=True)).__next__)
     notes = {t.start[0]: t.string for t in tokens if t.type == tokenize.COMMENT}
-    for where, name, kind, at in arrays(ast.parse(text).body):
-        line, note, n = at.end_lineno, notes.get(at.end_lineno, ""), n + 1
+    for where, name, kind, at in arrays(ast.parse(text).body, own):
+        line, note = at.end_lineno, notes.get(at.end_lineno, "")
         while not note.strip(" #") and lines[line - 2].lstrip().startswith("#"):
             line -= 1
             note = notes[line] if line == at.end_lineno - 1 else f"{notes[line]} {note}"
@@ -250,27 +250,25 @@ def unsaid(text):
         miss += ["no unit"]*(not UNIT.search(re.sub(r"`[^`]*`", "", note)))
         if miss:
             wrong.append(f"{where}({name}): {', '.join(miss)}")
-    return wrong, n
+    return wrong
 
 
-# three arrays, of which the gate must find fault with two
-FAULTY = '''
-def turn(
+# the gate itself: three arrays, of which it must find fault with two
+FAULTY = """def turn(
     xyz:Tensor,             # Positions, `(atoms, 3)`, Å
     R:Tensor|None=None,     # A rotation, unitless
 )->tuple[Tensor,np.ndarray]: # The atoms turned, `(atoms, 3)`, and their order
-    return xyz @ R
-'''
-FAULTS = ["turn(R): 0 shapes for 1 arrays", "turn(what it returns): 1 shapes for 2 arrays, no unit"], 3
+    return xyz @ R"""
+FAULTS = ["turn(R): 0 shapes for 1 arrays", "turn(what it returns): 1 shapes for 2 arrays, no unit"]
 
 
 def shapes(only=""):
     "The comment beside every array of public functions, methods and fields says its shape and its unit."
     wrong = [f"the gate itself finds {unsaid(FAULTY)}"]*(unsaid(FAULTY) != FAULTS)
-    for path in modules():
-        if only in ("", path.stem):
-            wrong += [f"{path.stem}.{w}" for w in unsaid(path.read_text(encoding="utf-8"))[0]]
-    return wrong
+    text = {path.stem: path.read_text(encoding="utf-8") for path in modules()}
+    classes = [n for t in text.values() for n in ast.parse(t).body if isinstance(n, ast.ClassDef)]
+    own = {n.name: {getattr(f, "name", "") for f in n.body} for n in classes}
+    return wrong + [f"{m}.{w}" for m, t in text.items() if only in ("", m) for w in unsaid(t, own)]
 
 
 # --- what is installed
@@ -318,9 +316,7 @@ def wheel():
         wrong += [f"the wheel carries {q.name}" for q in site.iterdir()
                   if q.name not in ("crystal_nb", "bin", "__pycache__") and q.suffix != ".dist-info"]
         ask = "import crystal_nb; print(crystal_nb.__file__)"
-        code, said = run(sys.executable, "-c", ask, cwd=away, PYTHONPATH=str(site))
-        if str(site) not in said:
-            wrong.append(f"away from the repository the wheel is not what is imported: {said}")
+        wrong += failed(sys.executable, "-c", ask, cwd=away, PYTHONPATH=str(site), good=str(site))
         command = site/"bin"/"crystal_nb", "reconstruct", "prototypes", "--limit", "8", "--out", "out"
         wrong += failed(*command, cwd=away, PYTHONPATH=str(site))
         return wrong + ["crystal_nb reconstruct: no table1.csv"]*(not (away/"out"/"table1.csv").exists())
