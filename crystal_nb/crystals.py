@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['UNREADABLE', 'PARTIAL', 'NO_ATOMS', 'BEYOND_94', 'TOO_CLOSE', 'NO_FIT', 'REASONS', 'FLAT', 'MAX_Z', 'MIN_DISTANCE',
-           'Entry', 'Reader', 'Result', 'FILTERS', 'PACKED_VERSION', 'Crystal', 'wrap', 'element_colors', 'SourceError',
-           'Refused', 'as_numbers', 'check_lattice', 'check_numbers', 'make_crystal', 'select_atoms', 'join_columns',
-           'Crystals', 'as_column', 'pack_crystals', 'count_elements', 'spell_formula', 'plane_spacing',
-           'close_when_wrapped', 'close_anywhere', 'too_close', 'atomic_number', 'read_structure', 'shorten', 'collect',
-           'make_unique', 'list_refused', 'prototype_entries', 'read_prototypes', 'prototypes', 'max_side', 'min_side',
-           'atoms_extent', 'keep', 'hash_of', 'split', 'load_arrays', 'group_of']
+           'FILTERS', 'PACKED_VERSION', 'Crystal', 'wrap', 'element_colors', 'SourceError', 'Refused', 'as_numbers',
+           'check_lattice', 'check_numbers', 'make_crystal', 'select_atoms', 'join_columns', 'Crystals', 'as_column',
+           'pack_crystals', 'count_elements', 'spell_formula', 'plane_spacing', 'close_when_wrapped', 'close_anywhere',
+           'too_close', 'atomic_number', 'read_structure', 'prototype_entries', 'read_prototypes', 'prototypes',
+           'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split', 'shorten', 'load_arrays', 'group_of']
 
 # %% ../nbs/00_crystals.ipynb #276746a1
 import gzip
@@ -23,12 +22,12 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from pymatgen.core import Composition, DummySpecies, Element, IStructure, Lattice, Structure
@@ -234,20 +233,6 @@ class Crystals:
         offsets = np.concatenate([[0], np.cumsum(np.concatenate([p.counts for p in parts]))])
         return Crystals(*arrays, offsets, join_columns(parts))
 
-    @staticmethod
-    def from_structures(
-        structures:Iterable[Structure],  # pymatgen's
-        ids:Iterable[str]|None=None,     # Names; None: 1, 2, 3 ...
-    )->"tuple[Crystals, pd.DataFrame]":  # The crystals; columns id and reason for those left out
-        "A set from pymatgen structures."
-        structures = list(structures)
-        ids = [str(i) for i in (range(1, len(structures)+1) if ids is None else ids)]
-        if len(ids) != len(structures):
-            raise ValueError(f"{len(ids)} ids for {len(structures)} structures; give one each")
-        crystals, refused = collect(read_structure, ((id, s, {}) for id, s in zip(ids, structures)))
-        crystals.ids = make_unique(crystals.ids)
-        return crystals, list_refused(refused)
-
     def save(
         self,
         path:str|Path,  # Conventionally ending in .npz
@@ -406,75 +391,16 @@ def atomic_number(
 def read_structure(
     id:str,               # Name
     structure:Structure,  # pymatgen's
-)->tuple[Crystal, dict]:  # And no properties
+)->Crystal:
     "A `Crystal` from a pymatgen structure."
     if not isinstance(structure, IStructure):
         raise Refused(id, f"{UNREADABLE}: {type(structure).__name__} is not a pymatgen Structure")
     numbers = [atomic_number(id, site) for site in structure]
-    return make_crystal(id, structure.lattice.matrix, numbers, structure.frac_coords), {}
-
-# %% ../nbs/00_crystals.ipynb #e346b975
-def shorten(
-    error:Exception,  # Anything a parser raised
-)->str:
-    "What went wrong, in one short line."
-    text = " ".join(str(error).removeprefix("No structure parsed for section 1 in CIF.").split())
-    text = f"no {text[1:-1]} in it" if re.fullmatch("'_[^']*'", text) else text or type(error).__name__
-    return text if len(text) <= 100 else text[:97] + "..."
-
-# %% ../nbs/00_crystals.ipynb #226b40ae
-Entry = tuple[str, Any, dict]                         # Name, what there is to read, properties
-Reader = Callable[[str, Any], tuple[Crystal, dict]]   # Name and entry to crystal and further properties
-Result = tuple[Crystals, list[tuple[str, str]]]       # What was read, and (id, reason) of what was not
-
-def collect(
-    read:Reader,              # How to read an entry
-    entries:Iterable[Entry],
-)->Result:
-    "Read entries; each ends in exactly one of the two results."
-    rows, columns, refused = [], [], []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a folder of CIFs raises thousands
-        for id, entry, properties in entries:
-            try:
-                crystal, more = read(id, entry)
-                rows.append(crystal)
-                columns.append(properties | more)
-            except Refused as e:
-                refused.append(e.args)
-            except Exception as e:
-                refused.append((id, f"{UNREADABLE}: {shorten(e)}"))
-    crystals = pack_crystals(rows, columns)
-    close = too_close(crystals)
-    return crystals[~close], refused + [(str(id), TOO_CLOSE) for id in crystals.ids[close]]
-
-# %% ../nbs/00_crystals.ipynb #5717821f
-def make_unique(
-    ids:np.ndarray,  # Names, `(crystals,)`, text
-)->np.ndarray:       # The same names, the second of a kind ending in -2, the third in -3, same shape, text
-    "Number repeated names."
-    if len(np.unique(ids)) == len(ids):
-        return ids
-    taken, seen, out = set(ids.tolist()), Counter(), []
-    for id in ids.tolist():
-        seen[id] += 1
-        name, n = id, seen[id]
-        if n > 1:
-            while (name := f"{id}-{n}") in taken:
-                n += 1
-            taken.add(name)
-        out.append(name)
-    return np.array(out, dtype=str)
-
-def list_refused(
-    refused:list[tuple[str, str]],  # `(id, reason)` of each
-)->pd.DataFrame:                    # Columns id and reason
-    "Those left out, as a table."
-    return pd.DataFrame(refused, columns=["id", "reason"], dtype=str)
+    return make_crystal(id, structure.lattice.matrix, numbers, structure.frac_coords)
 
 # %% ../nbs/00_crystals.ipynb #5eba0229
-def prototype_entries()->Iterator[Entry]:
-    "The prototypes that pymatgen ships, with their Pearson symbol, Strukturbericht and mineral name as properties."
+def prototype_entries()->Iterator[tuple[str, Structure, dict]]: # Name, structure, properties
+    "All that pymatgen ships, with their Pearson symbol, Strukturbericht and mineral name as properties."
     module = importlib.util.find_spec("pymatgen.analysis.prototypes").origin  # importing it would take seconds
     with gzip.open(Path(module).parent/"aflow_prototypes.json.gz") as f:
         library = json.load(f)
@@ -487,7 +413,12 @@ def prototype_entries()->Iterator[Entry]:
 @lru_cache
 def read_prototypes()->Crystals:
     "The prototypes, read once a process."
-    return collect(read_structure, prototype_entries())[0]
+    crystals, properties = [], []
+    for id, structure, tags in prototype_entries():
+        with suppress(Refused):
+            crystals.append(read_structure(id, structure))
+            properties.append(tags)
+    return pack_crystals(crystals, properties)
 
 def prototypes()->Crystals:
     "The AFLOW prototypes that pymatgen ships, without californium."
@@ -563,6 +494,15 @@ def split(
             mask |= excluded
         masks[name] = mask[which]
     return masks
+
+# %% ../nbs/00_crystals.ipynb #e346b975
+def shorten(
+    error:Exception,  # Anything a parser raised
+)->str:
+    "What went wrong, in one short line."
+    text = " ".join(str(error).removeprefix("No structure parsed for section 1 in CIF.").split())
+    text = f"no {text[1:-1]} in it" if re.fullmatch("'_[^']*'", text) else text or type(error).__name__
+    return text if len(text) <= 100 else text[:97] + "..."
 
 # %% ../nbs/00_crystals.ipynb #a5794c47
 PACKED_VERSION = 1
