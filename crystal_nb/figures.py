@@ -25,7 +25,7 @@ from pymatgen.core import Element
 from scipy import ndimage
 from scipy.stats import ks_2samp, wasserstein_distance
 from .crystals import element_colors
-from .generation import reduced_formula
+from .draws import reduced_formula
 from .voxels import Grid
 
 # %% ../nbs/20_figures.ipynb #791c8881

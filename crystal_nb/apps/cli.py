@@ -639,7 +639,7 @@ def write_codes(
 # %% ../../nbs/apps/cli.ipynb #c8ae43c8
 def write_generated(
     out:Path,
-    g,            # A `generation.Generated`
+    g,            # A `draws.Generated`
     ids,          # Names, one for each code
     model:str,    # Name of the model
     box:float,    # Side of the box, in Å
@@ -663,22 +663,22 @@ def generate(
     z, ids,             # Codes, `(codes, latents)`, unitless; names, one each
     model:str,          # Name of the model
     out:Path,           # Output folder
-    noise,              # As `generation.generated` takes it; or one for each part
+    noise,              # As `draws.read_draws` takes it; or one for each part
     asked=None,         # From `generation.drawn_codes`
     resume:bool=True,   # Go on with an interrupted run
     rows=None,          # Indices of the codes that are read together; None: 32 at a time
-    movie=None,         # Given the `generation.Generated`, writes further files into a folder
+    movie=None,         # Given the `draws.Generated`, writes further files into a folder
 ):                      # Its table, a data frame
     "Read codes part by part; put tables and CIF files into `out`, of all or of those that were done."
     import numpy as np
     import pandas as pd
     from crystal_nb.evaluation import Decoded
-    from crystal_nb.generation import Generated, generated
+    from crystal_nb.draws import Generated, read_draws
     rows = rows or np.array_split(np.arange(len(z)), range(32, len(z), 32))
     noise = noise if isinstance(noise, list) else [noise]*len(rows)
     with Journal(out/"unfinished", run_key(autoencoder, z, list(ids), noise, asked if asked is not None else ""), not resume) as journal:
         def work(k):
-            g = generated(autoencoder, z[rows[k]], noise[k], asked=None if asked is None else asked[rows[k]])
+            g = read_draws(autoencoder, z[rows[k]], noise[k], request=None if asked is None else asked[rows[k]])
             return [g.network, g.atoms, g.table]
         done, stopped = in_parts(journal, [len(r) for r in rows], work, "Reading codes", "codes")
         at = np.concatenate([rows[k] for k in done])
@@ -729,7 +729,7 @@ def encode_in_parts(
     import pandas as pd
     from crystal_nb.autoencoder import place, unread
     from crystal_nb.reading import track
-    from crystal_nb.generation import standard_codes
+    from crystal_nb.generation import encode_upright
     from crystal_nb.samples import Samples
     given, skipped, size = crystals, pd.DataFrame(dict(id=[], reason=[])), 256 if upright else 64
     if not upright:
@@ -737,7 +737,7 @@ def encode_in_parts(
     def work(k):
         i = k*size
         if upright:
-            z, _, ok = standard_codes(autoencoder, crystals[i:i + size])
+            z, _, ok = encode_upright(autoencoder, crystals[i:i + size])
             return [z, ok.tolist(), [f"does not fit the {autoencoder.config.box:g} Å box"]*int((~ok).sum())]
         part, found = autoencoder.read_off(Samples(*(t[i:i + size] for t in samples)))
         z = autoencoder.encode_samples(Samples(*(t[part.placed] for t in part)))
@@ -822,7 +822,7 @@ def open_prior(
 # %% ../../nbs/apps/cli.ipynb #e208dc6a
 def draw_path(
     autoencoder,  # A `CrystalAutoencoder`
-    g,            # A `generation.Generated`, from `interpolate`
+    g,            # A `draws.Generated`, from `interpolate`
     folder:Path,  # For path.gif and path.mp4
 ):
     "The way as two films; without ffmpeg as one."
@@ -858,11 +858,11 @@ def sample(
     "Draw, read, write, print."
     device = pick_device(device)
     from crystal_nb.reading import track
-    from crystal_nb.generation import DRAW_NOISE, drawn_codes
+    from crystal_nb.draws import DRAW_NOISE, draw_codes
     with made_folder(out):
         autoencoder, learned = open_model(model, device), open_prior(model, prior)
         wanted = [e.strip() for e in elements.split(",") if e.strip()] if elements else None
-        with track(desc="Drawing codes"): z, asked = drawn_codes(autoencoder, n, learned, formula, atoms, wanted, free, seed, guidance)
+        with track(desc="Drawing codes"): z, asked = draw_codes(autoencoder, n, learned or "normal", formula, atoms, wanted, free, seed, guidance)
         table = generate(autoencoder, z, [f"draw-{i + 1:04d}" for i in range(n)], model, out, DRAW_NOISE, asked, resume)
     report_generated(table, f"Draws from {'N(0, 1)' if learned is None else 'the learned prior'}", out)
 
@@ -885,7 +885,8 @@ def interpolate(
     import numpy as np
     from crystal_nb.reading import track
     from crystal_nb.apps.parallel import read_in_parallel
-    from crystal_nb.generation import DRAW_NOISE, path_codes
+    from crystal_nb.draws import DRAW_NOISE
+    from crystal_nb.paths import codes_between
     with made_folder(out):
         autoencoder, ends = open_model(model, device), []
         for source in (a, b):
@@ -894,7 +895,7 @@ def interpolate(
             ends.append(crystals.structure(0))
         prior = open_prior(model, "learned" if kind == "flow" else None if kind is None else "normal")
         kind = kind or ("flow" if prior is not None else "linear")
-        with track(desc="Finding the way"): z = path_codes(autoencoder, *ends, steps, kind, prior)
+        with track(desc="Finding the way"): z = codes_between(autoencoder, *ends, steps, kind, prior)
         rows = [np.array([0, steps - 1]), *(np.arange(i, min(i + 32, steps - 1)) for i in range(1, steps - 1, 32))]
         noise = [min(DRAW_NOISE, .01), *[DRAW_NOISE]*(len(rows) - 1)]  # the ends are codes of crystals
         table = generate(autoencoder, z, [f"step-{i:03d}" for i in range(steps)], model, out, noise, None, resume, rows, (lambda g, folder: draw_path(autoencoder, g, folder)) if movie else None)

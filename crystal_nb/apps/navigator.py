@@ -20,8 +20,8 @@ from ..training import atomic
 from ..autoencoder import CrystalAutoencoder
 from ..evaluation import Decoded
 from ..evaluation import cell_to_cube
-from ..generation import DRAW_NOISE
-from ..generation import interpolate
+from ..draws import DRAW_NOISE
+from ..paths import interpolate
 from ..generation import load_prior
 from ..relaxation import potential
 from ..relaxation import quiet
@@ -44,10 +44,10 @@ from .scene import levels
 class Passage:
     "Crystals on the way from one to another."
     names:tuple          # Formulas of the two ends
-    kind:str             # Of the path, see `generation.path`
+    kind:str             # Of the path, see `paths.PATHS`
     rho:np.ndarray       # Decoded densities, `(steps, n, n, n)`, plotting units
     atoms:list[Decoded]  # What was read in each
-    table:pd.DataFrame   # A row a point, see `generation.describe_draws`; and `energy`, eV per atom, blank at first
+    table:pd.DataFrame   # A row a point, see `draws.describe_draws`; and `energy`, eV per atom, blank at first
 
     def __len__(self)->int:
         return len(self.atoms)
@@ -57,7 +57,7 @@ def make_passage(
     a, b,                 # Crystals: pymatgen `Structure`s, paths of CIFs, or their text
     steps:int=21,         # Points, the ends included
     kind:str|None=None,   # "linear", "spherical" or "flow"; None: "flow" if there is a prior, else "linear"
-    noise:float=DRAW_NOISE, # For the fit, see `generation.generated`
+    noise:float=DRAW_NOISE, # For the fit, see `draws.read_draws`
     prior=None,           # A `FlowPrior`, for "flow"
 )->Passage:
     "Every crystal on a path, read."
