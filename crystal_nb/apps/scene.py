@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TINTS', 'AXES', 'BOHR', 'SAY_ATOM', 'SAY_NOTHING', 'levels', 'heaviest', 'planes', 'corner', 'viewer_script',
-           'own_script', 'cube_text', 'symbol', 'xyz_text', 'web_colors', 'html_string', 'make_view', 'title_html',
-           'as_output', 'Canvas', 'spot', 'cell_edges', 'Panels']
+           'own_script', 'cube_text', 'xyz_text', 'web_colors', 'html_string', 'make_view', 'title_html', 'as_output',
+           'Canvas', 'spot', 'cell_edges', 'Panels']
 
 # %% ../../nbs/apps/scene.ipynb #5ce00006
 import base64
@@ -15,11 +15,11 @@ from importlib.resources import files
 import ipywidgets as widgets
 import numpy as np
 import py3Dmol
-from pymatgen.core import Element
 from ..crystals import element_colors
 from ..voxels import Grid
 from ..evaluation import Decoded
 from ..figures import ball_size
+from .survival import symbol
 
 # %% ../../nbs/apps/scene.ipynb #fb71e8d7
 TINTS = "#7FCDBB", "#225EA8"  # outer and inner surface of a density
@@ -90,12 +90,6 @@ def cube_text(
     return "\n".join(head) + "\n" + " ".join(map(str, whole.ravel().tolist())) + "\n"
 
 # %% ../../nbs/apps/scene.ipynb #30eb1a7c
-def symbol(
-    Z:int,   # Atomic number
-)->str:
-    "Of an element."
-    return Element.from_Z(int(Z)).symbol
-
 def xyz_text(
     Z,    # Atomic numbers, `(atoms,)`
     xyz,  # Positions, `(atoms, 3)`, Å

@@ -30,7 +30,9 @@ from ..evaluation import Decoded
 from ..evaluation import cell_to_cube
 from ..evaluation import evaluate
 from ..autoencoder import CrystalAutoencoder
-from ..autoencoder import LATTICE_SCALE
+from ..autoencoder import LATTICE_NOISE
+from ..autoencoder import numbers_to_lattice
+from ..autoencoder import unpad
 from ..figures import formula_of
 from .box import one_crystal
 
@@ -148,9 +150,9 @@ def as_decoded(
     atoms,             # Padded atoms: `Z` `(1, atoms)` and `xyz` `(1, atoms, 3)`, Å
     lattice=None,      # `(3, 3)`, Å
 )->Decoded:
-    "Atoms without their padding."
-    Z, xyz = plain(atoms.Z), plain(atoms.xyz)
-    return Decoded(Z[Z > 0], xyz[Z > 0], bool(getattr(atoms, "converged", False)), lattice)
+    "The first of a batch of atoms, without its padding."
+    d, = unpad(atoms.Z, atoms.xyz, [lattice])
+    return d._replace(converged=bool(getattr(atoms, "converged", False)))
 
 def compare(
     true:list[Decoded],
@@ -221,8 +223,7 @@ def lattices(
     if not lattice_numbers(model):
         return None, None
     true = plain(sample.lattice)
-    moved = (noise/100*LATTICE_SCALE*e[model.vae.latents:].view(3, 3)).cpu().numpy()
-    return true, true + moved
+    return true, true + numbers_to_lattice(LATTICE_NOISE*noise*e[None, model.vae.latents:])[0]
 
 def middle_of(
     model:CrystalAutoencoder,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SURE', 'LARGE', 'NOT_PLACED', 'LEVELS', 'count_unknowns', 'check_equations', 'check_contrast', 'check_spheres',
-           'Remaining', 'what_remains', 'check_noise', 'Examination', 'Seen', 'Survival', 'check_question', 'name_pair',
-           'find_chances', 'decide', 'judge', 'predict_survival']
+           'Remaining', 'what_remains', 'check_noise', 'Examination', 'Seen', 'Survival', 'check_question', 'symbol',
+           'name_pair', 'find_chances', 'decide', 'judge', 'predict_survival']
 
 # %% ../../nbs/apps/survival.ipynb #2fd270da
 import math
@@ -129,7 +129,7 @@ def what_remains(
     charges = s*torch.stack([c.alone for c in certain]).median(0).values
     if not math.isfinite(std_xyz):
         return Remaining("too few numbers", std_xyz, math.inf, "", 0.)
-    weakest = Element.from_Z(int(Z[charges.argmax()])).symbol
+    weakest = symbol(Z[charges.argmax()])
     return Remaining("yes", std_xyz, float(charges.max()), weakest, chance_of_fit(certain, noise))
 
 NOT_PLACED = Remaining("not placed", math.nan, math.nan, "", 0.)
@@ -290,12 +290,18 @@ def check_question(
                          f"give {lattice + 1} to {c.latents}, or a folder with a model of more")
     return sigma, latents, latents - lattice
 
+def symbol(
+    Z:int,   # Atomic number
+)->str:
+    "Of an element."
+    return Element.from_Z(int(Z)).symbol
+
 def name_pair(
     c:Contrast,
     Z:Tensor,   # Atomic numbers, `(atoms,)`
 )->str:
     "The elements of the pair that merges first."
-    return "–".join(Element.from_Z(int(Z[i])).symbol for i in (c.i, c.j)) if c.pairs else ""
+    return "–".join(symbol(Z[i]) for i in (c.i, c.j)) if c.pairs else ""
 
 # %% ../../nbs/apps/survival.ipynb #a0c1ef61
 def find_chances(

@@ -6,9 +6,9 @@
 __all__ = ['UNKNOWN', 'SAY', 'TRAIN', 'LARGER', 'NO_PEAKS', 'REMEDIES', 'MARKS', 'GOOD', 'UNSURE', 'BAD', 'COLORS', 'NEUTRAL',
            'CELL', 'BLUE', 'ORANGE', 'GREEN', 'say_box', 'say_lattice', 'say_equations', 'say_contrast', 'say_spheres',
            'say_noise', 'say_remedy', 'Report', 'answer', 'percent', 'say_verdict', 'as_text', 'verdict_html',
-           'check_html', 'remedies_html', 'checks_html', 'as_html', 'symbol', 'say_in_middle', 'add_legend',
-           'profile_panel', 'rotation_panel', 'equation_panel', 'plane_of', 'letter_on', 'sphere_panel', 'ink_axes',
-           'draw_survival', 'as_png', 'make_slider', 'make_sliders', 'SurvivalView', 'in_notebook', 'will_it_survive']
+           'check_html', 'remedies_html', 'checks_html', 'as_html', 'say_in_middle', 'add_legend', 'profile_panel',
+           'rotation_panel', 'equation_panel', 'plane_of', 'letter_on', 'sphere_panel', 'ink_axes', 'draw_survival',
+           'as_png', 'make_slider', 'make_sliders', 'SurvivalView', 'in_notebook', 'will_it_survive']
 
 # %% ../../nbs/apps/survival_view.ipynb #5e7a0006
 import asyncio
@@ -22,7 +22,6 @@ import numpy as np
 from IPython import get_ipython
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
-from pymatgen.core import Element
 from ..crystals import element_colors
 from .box import Check
 from .box import FAILS
@@ -33,6 +32,7 @@ from .certainty import density_along
 from .survival import Examination
 from .survival import Survival
 from .survival import judge
+from .survival import symbol
 
 # %% ../../nbs/apps/survival_view.ipynb #5e7a0009
 def say_box(s:Survival)->str:
@@ -270,12 +270,6 @@ def as_html(s:Report)->str:
 
 # %% ../../nbs/apps/survival_view.ipynb #89d55e58
 BLUE, ORANGE, GREEN = "#3f8fd2", "#d9702b", "#2e9e6b"
-
-def symbol(
-    Z:int,   # Atomic number
-)->str:
-    "Of an element."
-    return Element.from_Z(int(Z)).symbol
 
 def say_in_middle(ax, text:str, ink:str):
     "Words where there is nothing to draw."
