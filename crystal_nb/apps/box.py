@@ -21,8 +21,8 @@ from ..crystals import PARTIAL
 from ..crystals import TOO_CLOSE
 from ..reading import read
 from ..lattice import Cell
-from ..lattice import images
-from ..lattice import primitive
+from ..lattice import images_near_box
+from ..lattice import reduce_supercell
 from ..samples import central
 from ..samples import centred
 from ..samples import in_shortest_cells
@@ -112,7 +112,7 @@ def smallest_cell(
 )->Crystals:          # The same crystal
     "The primitive cell in its shortest basis."
     Z, frac, lattice = padded(crystal)
-    c = primitive(Cell(lattice[0].numpy(), (frac @ lattice)[0].numpy(), Z[0].double().numpy()))
+    c = reduce_supercell(Cell(lattice[0].numpy(), (frac @ lattice)[0].numpy(), Z[0].double().numpy()))
     A = shortest_basis(torch.as_tensor(c.lattice)[None])[0].numpy()
     frac = ((c.xyz @ np.linalg.inv(A)) % 1).astype(np.float32)
     return Crystals(crystal.ids, A[None], c.charge.astype(np.uint8), frac, np.array([0, len(c.charge)]))
@@ -147,7 +147,7 @@ def share_with_lattice(
     seen = []
     for k in p.fits.nonzero()[:most, 0].tolist():
         cell = Cell(p.lattice[k].numpy(), p.xyz[k].numpy(), np.ones(len(p.Z)))
-        atom, T, _ = images(cell, config.box, 2*config.sigma)
+        atom, T, _ = images_near_box(cell, config.box, 2*config.sigma)
         first = T[np.searchsorted(atom, np.arange(len(p.Z)))]  # `atom` is sorted
         seen.append(np.linalg.matrix_rank(T - first[atom]) == 3)
     return float(np.mean(seen)) if seen else 0.
