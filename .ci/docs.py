@@ -125,8 +125,6 @@ def build(out):
     with tempfile.TemporaryDirectory() as tmp:
         nbs = Path(tmp)/"nbs"
         shutil.copytree(ROOT/"nbs", nbs, ignore=LEAVE)
-        notes = (ROOT/"CHANGELOG.md").read_text(encoding="utf-8").replace("# Release notes\n", "", 1)
-        (nbs/"changes.md").write_text(f"---\ntitle: Release notes\n---\n\n{notes}", encoding="utf-8")
         with open(nbs/"_quarto.yml", "a", encoding="utf-8") as f:
             f.write("\nsmalldocs:\n  linkify: true\n")
         wrong = failed("jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", "api.ipynb", cwd=nbs)
