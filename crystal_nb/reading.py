@@ -439,12 +439,15 @@ class Lines(plain.tqdm):
             self.due, self.shown = elapsed + self.wait, self.n
             print(self.line(), file=self.fp, flush=True)
 
+    def clear(self, *args, **kwargs)->None:
+        "There is no screen to be cleared."
+
     def close(self)->None:
         "The last line, if there were others."
         if not self.disable and self.shown not in (None, self.n):
             self.due = 0.
             self.display()
-        self.delay = float("inf")  # there is nothing on a screen to be cleared
+        self.delay = float("inf")  # so that nothing is cleared
         super().close()
 
 # %% ../nbs/01_reading.ipynb #26ae7035

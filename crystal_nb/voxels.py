@@ -13,7 +13,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 from .crystals import element_colors
-from .reading import read
 from .samples import Count, Positive, Settings
 
 # %% ../nbs/03_voxels.ipynb #eb39a2f7
