@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from .crystals import Crystals, keep
 from .reading import say, track
 from .samples import Samples, make_generator, stream_seed
-from .training import ModelError, Stop, atomic, make_folder
+from .runs import ModelError, Stop, atomic, make_folder
 from .autoencoder import CrystalAutoencoder, find_model
 
 # %% ../nbs/17_generation.ipynb #096e5663
@@ -403,8 +403,8 @@ def codes_to_learn(
     progress:bool,
 )->tuple[Tensor,Tensor]: # Codes `(placed, latents)` and their conditions `(placed, 97)`, unitless
     "The codes of those crystals that the model and the prior are for."
-    if model.config.filter != "none":
-        crystals = crystals[keep(crystals, model.config.filter, model.config.box)]
+    if model.config.data.filter != "none":
+        crystals = crystals[keep(crystals, model.config.data.filter, model.config.box)]
     z, c, _ = encode_upright(model, crystals[crystals.counts <= most_atoms], progress=progress)
     if len(z) < 2:
         raise ModelError(f"{len(z)} of {len(crystals)} crystals fit the box; give more crystals")

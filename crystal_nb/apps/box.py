@@ -31,16 +31,15 @@ from ..samples import padded
 from ..samples import random_rotations
 from ..samples import shortest_basis
 from ..training import Config
-from ..training import carries_lattice
+
 
 # %% ../../nbs/apps/box.ipynb #7a11a175
-from types import SimpleNamespace
+#| export
+
 
 # %% ../../nbs/apps/box.ipynb #7a11a176
 def traits(config):
-    r = config.representation
-    return SimpleNamespace(kind=r, repeats=r != "unit-cell", reads_lattice=r == "folded",
-                           carries_lattice=carries_lattice(config))
+    return config.representation
 
 # %% ../../nbs/apps/box.ipynb #cd7a4f34
 CURES = {
@@ -96,11 +95,11 @@ def turn_cell(
 )->Orientations:
     "The unit cell in many orientations."
     Z, frac, lattice = padded(crystal)
-    if config.rotate:
+    if config.representation.rotate:
         R = random_rotations(rotations, seed, torch.float64)
     else:
         R = torch.eye(3, dtype=torch.float64)[None]
-    about_middle = centred(frac, Z) if config.center == "atoms" else frac - .5
+    about_middle = centred(frac, Z) if config.representation.center == "atoms" else frac - .5
     x = about_middle @ lattice @ R.mT
     reach = x.abs().amax((1, 2))
     fits = reach < config.box/2
@@ -127,7 +126,7 @@ def turn_cubes(
     "Cubes cut out of a repeating crystal anywhere, in any orientation."
     g = make_generator(seed)
     Z, frac, lattice = padded(in_shortest_cells(crystal))
-    if config.rotate:
+    if config.representation.rotate:
         L = lattice @ random_rotations(rotations, g, torch.float64).mT
     else:
         L = lattice.expand(rotations, 3, 3)
@@ -233,7 +232,7 @@ def repeating_remedy(crystal:Crystals, config:Config, seed:int)->list[Remedy]:
     "The repeating model, if it has as many numbers as there are unknowns and holds the crystal."
     if 4*smallest_cell(crystal).counts[0] + 9 > config.latents:
         return []
-    repeating = config.replace(representation="folded", lattice=False)
+    repeating = config.replace(representation="cube")
     return [Remedy("repeating model")] if holds(crystal, repeating, seed) else []
 
 # %% ../../nbs/apps/box.ipynb #0c9c351a

@@ -22,8 +22,8 @@ from ..atom_codes import AtomCodes
 from ..atom_codes import unit_columns
 from ..segmentation import connected
 from ..training import Config
-from ..training import load_model
-from ..training import make_grid
+from ..runs import load_model
+
 from ..spectral import SpectralCode
 from ..voxels import species
 from .box import traits
@@ -112,7 +112,7 @@ def count_pieces(
     config:Config, # Says the grid and the radius of the spheres
 )->tuple[int,int]: # Pairs of atoms whose spheres overlap; connected pieces of all spheres, on the grid
     "Which spheres touch, and what the paper's Appendix D would count."
-    S = species(Z[None], xyz[None].float(), make_grid(config), config.radius)
+    S = species(Z[None], xyz[None].float(), config.grid, config.radius)
     piece = connected((S > 0).nonzero(as_tuple=True), S.shape)
     near = torch.cdist(xyz.double(), xyz.double()) < 2*config.radius
     return int(near.triu(1).sum()), int(piece.max()) + 1 if len(piece) else 0
@@ -216,7 +216,7 @@ def derivatives(
 FIT = dict(constant=-0.04, odds=0.66, alone=-0.76, free=3.51)
 NETWORK = {
     "unit-cell": dict(constant=3.63, atoms=-1.72, merges=2.48, noise=-59.57),
-    "folded":    dict(constant=2.56, atoms=-1.66, merges=2.53, noise=-28.60),
+    "repeating": dict(constant=2.56, atoms=-1.66, merges=2.53, noise=-28.60),
 }
 
 def logistic(

@@ -269,7 +269,7 @@ class Journal:
         return restored(import_module("torch").load(self.path(k), weights_only=True)) if self.path(k).exists() else None
     def keep(self, k:int, part):
         "Write a part: the whole of it, or none."
-        from crystal_nb.training import atomic
+        from crystal_nb.runs import atomic
         self.path(k).parent.mkdir(exist_ok=True)
         with atomic(self.path(k)) as file: import_module("torch").save(plain(part), file)
     @contextmanager
@@ -594,8 +594,9 @@ def train(
 ):
     "Read, leave out the prototypes, train, report."
     from crystal_nb.autoencoder import find_model
-    from crystal_nb.training import PRESETS, claim, fit, with_settings
-    config = with_settings(PRESETS[preset], read_settings(settings or []))
+    from crystal_nb.training import presets
+    from crystal_nb.runs import claim, fit
+    config = presets[preset].with_settings(read_settings(settings or []))
     with made_folder(out):
         claim(out, resume)  # before minutes of reading
         begin = find_model(begin) if begin else None
@@ -604,7 +605,7 @@ def train(
         try: *_, history = fit(crystals, config, out, resume=resume, start=begin)
         except (KeyboardInterrupt, SystemExit) as e: raise interruption(e, f"go on with the same command and --resume, from {out/'last.pt'}" if (out/"last.pt").exists() else "nothing was kept") from None
     last = history.iloc[-1]
-    print(f"{last.crystals / last.seconds:.0f} crystals/s over {int(last.step):,} steps.\nModel written to {out}" + (f"; use it with: crystal_nb reconstruct SOURCE --out DIR --model {out}" if config.classes == "elements" else f". It names {config.classes}; see the tutorial atomic_groups."))
+    print(f"{last.crystals / last.seconds:.0f} crystals/s over {int(last.step):,} steps.\nModel written to {out}" + (f"; use it with: crystal_nb reconstruct SOURCE --out DIR --model {out}" if config.unet.classes == "elements" else f". It names {config.unet.classes}; see the tutorial atomic_groups."))
 
 # %% ../../nbs/apps/cli.ipynb #9d21c157
 def read_codes(
@@ -812,7 +813,7 @@ def open_prior(
 ):                 # A `FlowPrior`, or None for N(0, 1)
     "The prior to draw from."
     from crystal_nb.generation import load_prior
-    from crystal_nb.training import ModelError
+    from crystal_nb.runs import ModelError
     if wanted == "normal": return None
     if wanted not in (None, "learned"): return load_prior(wanted)
     try: return load_prior(model)

@@ -15,8 +15,8 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from ..training import ModelError
-from ..training import atomic
+from ..runs import ModelError
+from ..runs import atomic
 from ..autoencoder import CrystalAutoencoder
 from ..evaluation import Decoded
 from ..evaluation import cell_to_cube
@@ -317,7 +317,7 @@ def prior_of(
     if kind not in (None, "flow"):
         return None
     if isinstance(model, CrystalAutoencoder):
-        model = "repeating" if model.config.representation == "folded" else "unit-cell"
+        model = "repeating" if model.config.representation.reads_lattice else "unit-cell"
     try:
         return load_prior(model)
     except ModelError:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 from ..crystals import Crystals
 from ..matching import no_verdict
-from ..training import PRESETS as presets
-from ..training import Config, fit as train_networks
+from ..training import presets
+from ..training import Config
+from ..runs import fit as train_networks
 from ..autoencoder import CrystalAutoencoder
 from .parallel import parallel_map, read_in_parallel
 

@@ -21,7 +21,7 @@ from ..voxels import species
 from ..spectral import SpectralCode
 from ..spectral import upsample
 from ..unet import Prediction
-from ..training import carries_lattice
+
 from ..training import field
 from ..segmentation import label_voxels
 from ..segmentation import segment
@@ -75,7 +75,7 @@ def lattice_numbers(
     model:CrystalAutoencoder,
 )->int:
     "How many numbers of the code are the lattice."
-    return 9 if carries_lattice(model.config) else 0
+    return 9 if model.config.representation.carries_lattice else 0
 
 def spoiling(
     model:CrystalAutoencoder,
@@ -259,7 +259,7 @@ def follow(
     true = as_decoded(sample, lattice)
     found = dict(perfect=as_decoded(perfect, lattice), network=as_decoded(network, moved),
                  fit=as_decoded(fitted, moved))
-    table, wrong, missing = score(true, found, c.box, c.representation == "folded")
+    table, wrong, missing = score(true, found, c.box, c.representation.reads_lattice)
     own = lattice_numbers(model)
     return Stages(
         formula or formula_of(true.Z), true,

@@ -92,7 +92,7 @@ def check_contrast(
         latents = min(3375, round(config.latents/sigma**3, -2))
         remedy = Remedy("smaller sigma", dict(sigma=sigma, latents=latents))
     else:
-        remedy = Remedy("no sigma", dict(step=config.box/config.voxels))
+        remedy = Remedy("no sigma", dict(step=config.box/config.grid.voxels))
     return Check("contrast", c.valley, WATCH, (remedy,))
 
 def check_spheres(

@@ -21,7 +21,8 @@ from ..autoencoder import CrystalAutoencoder
 from ..crystals import Crystals
 from ..reading import read, track
 from ..samples import make_generator, cube_samples
-from ..training import ModelError, atomic, draw, field, fit_code, build, make_folder, prepare_data, stream_seed, usable
+from ..training import build, field, place, stream_seed
+from ..runs import ModelError, atomic, fit_code, make_folder, prepare_data, usable
 from ..spectral import coarsen
 from ..voxels import Grid, density
 
@@ -72,7 +73,7 @@ def real_codes(
 )->Tensor:              # Posterior means, `(n, latents)`, unitless
     "Codes of random crystals in random orientations."
     index = torch.randint(len(crystals), (n,), generator=make_generator(stream_seed(seed, "which")))
-    fields = (field(*draw(crystals, some, model.config, stream_seed(seed, "orientation", k)), model.config).to(model.device) for k, some in enumerate(index.split(32)))
+    fields = (field(*place(crystals, some, model.config, make_generator(stream_seed(seed, "orientation", k)))[:2], model.config).to(model.device) for k, some in enumerate(index.split(32)))
     return torch.cat([model.vae.code(M)[0] for M in fields])
 
 # %% ../../nbs/experiments/discriminator.ipynb #8d3f8236
@@ -155,7 +156,7 @@ def train_discriminator(
     if discriminator is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "discriminator"))
-            discriminator = Discriminator(voxels=model.config.voxels)
+            discriminator = Discriminator(voxels=model.config.grid.voxels)
     crystals, val = prepare_data(crystals, val, model.config, progress=progress)
     kept, labels = decoded_mixtures(model, crystals, discriminator, fields, stream_seed(seed, "train"), progress)
     check = decoded_mixtures(model, val, discriminator, val_fields, stream_seed(seed, "held out"), progress)
@@ -166,7 +167,7 @@ def train_discriminator(
     for step in track(range(1, steps + 1), desc="Training the discriminator", unit="steps", show=progress):
         some = torch.randint(fields, (batch,), generator=g)
         x = kept[some].float()
-        loss = F.cross_entropy(discriminator.layers((turned(x, g) if model.config.rotate else x).to(model.device)), labels[some].to(model.device))
+        loss = F.cross_entropy(discriminator.layers((turned(x, g) if model.config.representation.rotate else x).to(model.device)), labels[some].to(model.device))
         optimizer.zero_grad(); loss.backward(); optimizer.step(); schedule.step()
         total += loss.item()
         if step % every and step < steps: continue
@@ -248,12 +249,12 @@ def other_fields(
     "Fields that no decoder made, from the real to the absurd."
     g, grid, sigma = make_generator(stream_seed(seed, "other fields")), model.grid, model.config.sigma
     index = torch.randint(len(crystals), (n,), generator=g)
-    Z, xyz = draw(crystals, index, model.config, stream_seed(seed, "other fields"))
+    Z, xyz = place(crystals, index, model.config, make_generator(stream_seed(seed, "other fields")))[:2]
     M, at = density(Z, xyz, grid, sigma), torch.randperm(grid.voxels**3, generator=g)
     noise = torch.randn(M.shape, generator=g)*M.std() + M.mean()
     fields = {"plain crystals": M, "atoms at random places": density(Z, random_atoms(Z, grid, g), grid, sigma), "shuffled voxels": M.flatten(1)[:, at].view_as(M),
               "crystals times three": 3*M, "white noise": noise.clamp(min=0), "too dense a lattice": dense_lattice(n, grid, g)}
-    if model.config.representation == "repeating": return fields
+    if model.config.representation.kind == "cube": return fields
     s = cube_samples(crystals, index.numpy(), seed=g, box=grid.box, margin=6*sigma)
     return fields | {"repeating cubes": density(s.Z, s.xyz, grid, sigma)}
 
