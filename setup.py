@@ -19,6 +19,7 @@ setup(
     packages=find_packages(include=[name, f"{name}.*"]),
     package_data={name: [f"weights/**/*.{ext}" for ext in ("safetensors", "json", "md")] + ["js/*"]},
     entry_points={"console_scripts": shlex.split(cfg["console_scripts"]), "nbdev": [f"{name}={name}._modidx:d"]},
-    classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Science/Research", "Programming Language :: Python :: 3"],
+    classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Science/Research",
+                 "Programming Language :: Python :: 3"],
     zip_safe=False,
 )
