@@ -26,6 +26,7 @@ from .crystals import Crystals, spell_formula
 from .reading import track
 from .samples import make_generator, shortest_basis
 from .voxels import density
+from .runs import make_folder
 from .segmentation import segment
 from .atom_codes import AtomCodes, present_first
 from .refinement import Fit, add_atom, fit_atoms, residual_limit
@@ -248,6 +249,17 @@ class Generated:
     network:list[Decoded]# The atoms that the network alone finds
     atoms:list[Decoded]  # The same after the fit, where the code allows one
     table:pd.DataFrame   # A row each, see `describe_draws`
+
+    def write(self,
+        folder:str|Path,  # Made if it is not there
+    )->Path:
+        "Write a CIF file of each draw that holds atoms, and the table."
+        folder = make_folder(folder)
+        for i, d in enumerate(self.atoms):
+            if len(d.Z):
+                d.structure.to(filename=str(folder/f"draw-{i + 1:04d}.cif"), fmt="cif")
+        self.table.to_csv(folder/"generated.csv", index=False)
+        return folder
 
 def read_draws(
     model:CrystalAutoencoder,

@@ -4,12 +4,10 @@
 
 # %% auto #0
 __all__ = ['TOLERANCES', 'MISSING', 'UNSEEN', 'CLOSEST', 'ROW', 'Displacement', 'displacement', 'matched_displacement',
-           'rms_displacement', 'potential', 'quiet', 'unfit', 'crowded', 'Relaxed', 'relax', 'relax_all', 'table']
+           'rms_displacement', 'potential', 'quiet', 'symbol_of', 'unfit', 'crowded', 'Relaxed', 'Waypoint', 'why_stop',
+           'descend', 'relax', 'run_key', 'append_relaxed', 'read_relaxed', 'relax_all', 'tabulate_relaxed']
 
 # %% ../nbs/19_relaxation.ipynb #b1eedffd
-from functools import lru_cache
-from pathlib import Path
-from typing import NamedTuple
 import contextlib
 import hashlib
 import io
@@ -17,6 +15,9 @@ import json
 import math
 import time
 import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
@@ -49,7 +50,11 @@ def displacement(
     return Displacement(math.sqrt(square.mean()), math.sqrt(square.max()), float(np.abs(stretch - 1).max()))
 
 # %% ../nbs/19_relaxation.ipynb #e381fb4f
-TOLERANCES = [dict(ltol=.02, angle_tol=1, stol=.1), dict(ltol=.1, angle_tol=3, stol=.3), dict(ltol=.3, angle_tol=10, stol=.5)]
+TOLERANCES = [
+    dict(ltol=.02, angle_tol=1, stol=.1),
+    dict(ltol=.1, angle_tol=3, stol=.3),
+    dict(ltol=.3, angle_tol=10, stol=.5),  # the literature's
+]
 
 def matched_displacement(
     a:Structure|None,  # A crystal
@@ -57,12 +62,18 @@ def matched_displacement(
 )->Displacement:       # All `nan` where the two are not the same crystal even at the literature's tolerances
     "How far two crystals are apart, after finding which atom is which."
     none = Displacement(math.nan, math.nan, math.nan)
-    if a is None or b is None or not len(a) or not len(b) or a.composition.reduced_formula != b.composition.reduced_formula: return none
-    if len(a) != len(b): a, b = a.get_primitive_structure(), b.get_primitive_structure()
-    if len(a) != len(b): return none
+    if a is None or b is None or not len(a) or not len(b):
+        return none
+    if a.composition.reduced_formula != b.composition.reduced_formula:
+        return none
+    if len(a) != len(b):
+        a, b = a.get_primitive_structure(), b.get_primitive_structure()
+    if len(a) != len(b):
+        return none
     for tolerance in TOLERANCES:
         like = StructureMatcher(primitive_cell=False, scale=False, **tolerance).get_s2_like_s1(a, b)
-        if like is not None: return displacement(a, like)
+        if like is not None:
+            return displacement(a, like)
     return none
 
 def rms_displacement(
@@ -80,9 +91,12 @@ def potential(
     device:str="cpu", # Where it runs: "cpu", "cuda", "mps"
 ):                    # CHGNet as a calculator for ase, with the weights in its wheel
     "The potential, loaded once."
-    try: from chgnet.model.dynamics import CHGNetCalculator
-    except ImportError as e: raise ImportError(MISSING) from e
-    with contextlib.redirect_stdout(io.StringIO()): return CHGNetCalculator(use_device=device, on_isolated_atoms="error")
+    try:
+        from chgnet.model.dynamics import CHGNetCalculator
+    except ImportError as e:
+        raise ImportError(MISSING) from e
+    with contextlib.redirect_stdout(io.StringIO()):
+        return CHGNetCalculator(use_device=device, on_isolated_atoms="error")
 
 @contextlib.contextmanager
 def quiet():
@@ -93,22 +107,30 @@ def quiet():
             warnings.simplefilter("ignore")
             torch.set_num_threads(1)
             yield
-    finally: torch.set_num_threads(threads)
+    finally:
+        torch.set_num_threads(threads)
 
 # %% ../nbs/19_relaxation.ipynb #c30d1b00
 UNSEEN = frozenset({84, 85, 86, 87, 88})  # Po, At, Rn, Fr, Ra: of the first 94 those that CHGNet's training set lacks
 CLOSEST = .6                              # Å; no two atoms of a crystal are as close as this
 
+def symbol_of(Z:int)->str:
+    return Element.from_Z(Z).symbol if 0 < Z < 119 else "a dummy"
+
 def unfit(
     structure:Structure|None,
 )->str:   # Empty if it can be relaxed
     "Why a crystal cannot be relaxed."
-    if structure is None or not len(structure): return "no atoms"
-    if not structure.is_ordered: return "partial occupancy"
+    if structure is None or not len(structure):
+        return "no atoms"
+    if not structure.is_ordered:
+        return "partial occupancy"
+    if not np.isfinite(structure.lattice.matrix).all() or not np.isfinite(structure.frac_coords).all():
+        return "a position or a lattice vector is no number"
     Z = {getattr(s, "Z", 0) for s in structure.species}
-    if not np.isfinite(structure.lattice.matrix).all() or not np.isfinite(structure.frac_coords).all(): return "a position or a lattice vector is no number"
-    if unseen := sorted(z for z in Z if z in UNSEEN or not 1 <= z <= 94):
-        return f"{', '.join(Element.from_Z(z).symbol if 0 < z < 119 else 'a dummy' for z in unseen)}: not among the elements that CHGNet was trained on"
+    unseen = sorted(z for z in Z if z in UNSEEN or not 1 <= z <= 94)
+    if unseen:
+        return f"{', '.join(map(symbol_of, unseen))}: not among the elements that CHGNet was trained on"
     return crowded(structure.lattice.matrix, structure.frac_coords)
 
 def crowded(
@@ -117,13 +139,14 @@ def crowded(
 )->str:                 # Empty if there is room
     "Whether two atoms are too close to go on."
     lattice, frac = np.asarray(lattice, float), np.asarray(frac, float)
-    if not abs(np.linalg.det(lattice)) > 1e-6*np.prod(np.linalg.norm(lattice, axis=1)): return "the three lattice vectors lie in one plane"
+    if not abs(np.linalg.det(lattice)) > 1e-6*np.prod(np.linalg.norm(lattice, axis=1)):
+        return "the three lattice vectors lie in one plane"
     return f"two atoms closer than {CLOSEST:g} Å" if close_anywhere(lattice, frac, CLOSEST) else ""
 
 # %% ../nbs/19_relaxation.ipynb #0d1c6112
 class Relaxed(NamedTuple):
     "Where a crystal went."
-    structure:Structure|None         # The last crystal that passed the guards: the end, or how far it came; None if there was nothing to relax
+    structure:Structure|None         # The last crystal that passed the guards; None if there was nothing to relax
     energy_before:float=math.nan     # eV per atom
     energy_after:float=math.nan      # eV per atom
     force:float=math.nan             # Largest force left on an atom, or stress times volume per atom, eV/Å
@@ -134,41 +157,68 @@ class Relaxed(NamedTuple):
     converged:bool=False             # Is `force` below `fmax`?
     reason:str=""                    # Why it did not converge; empty if it did
 
-def _descend(structure:Structure, steps:int, seconds:float, fmax:float, cell:bool, calculator)->Relaxed:
-    "Follow the forces; the caller has looked at the start."
+# %% ../nbs/19_relaxation.ipynb #c1900004
+class Waypoint(NamedTuple):
+    "A crystal on the way that passed the guards."
+    xyz:np.ndarray     # `(atoms, 3)`, Å
+    lattice:np.ndarray # Rows a, b, c, `(3, 3)`, Å
+    energy:float       # eV per atom
+    force:float        # Largest, eV/Å
+    step:int
+
+def why_stop(
+    atoms,        # `ase.Atoms` on the way
+    volume:float, # At the start, Å³
+)->str:           # Empty if it may go on
+    "Why a relaxation must not go on."
+    if not (np.isfinite(atoms.get_positions()).all() and np.isfinite(np.array(atoms.cell)).all()):
+        return "a position that is no number"
+    ratio = atoms.get_volume()/volume
+    if not .5 < ratio < 2:
+        return f"the volume ran away ({ratio:.2g} times)"
+    reason = crowded(np.array(atoms.cell), atoms.get_scaled_positions())
+    return reason and f"on the way {reason}"
+
+def descend(
+    structure:Structure, # The caller has looked at it
+    steps:int,           # At most so many
+    seconds:float,       # No step is begun after so long, s
+    fmax:float,          # Largest force left, eV/Å
+    cell:bool,           # Let the cell move too
+    calculator,          # The potential
+)->Relaxed:
+    "Follow the forces."
     from ase.filters import FrechetCellFilter
     from ase.optimize import LBFGS
     from pymatgen.io.ase import AseAtomsAdaptor
-    begin, first, end = time.perf_counter(), None, None
+    begin, way = time.perf_counter(), []
     atoms = AseAtomsAdaptor.get_atoms(structure)
     atoms.calc, volume = calculator, atoms.get_volume()
     moving = FrechetCellFilter(atoms) if cell else atoms
     optimizer = LBFGS(moving, logfile=None)
     for step in range(steps + 1):
-        reason = _stop(atoms, volume) if step else ""
-        if reason: break
+        reason = why_stop(atoms, volume) if step else ""
+        if reason:
+            break
         energy, forces = float(atoms.get_potential_energy())/len(atoms), moving.get_forces()
-        if not (np.isfinite(energy) and np.isfinite(forces).all()): reason = "an energy or a force that is no number"; break
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            reason = "an energy or a force that is no number"
+            break
         force = float(np.linalg.norm(forces, axis=1).max())
-        first = energy if first is None else first
-        end = (atoms.get_positions(), np.array(atoms.cell), energy, force, step)
-        if force < fmax: break
-        if time.perf_counter() - begin > seconds: reason = f"not done after {seconds:g} s"; break
-        if step == steps: reason = f"not done after {steps} steps"; break
+        way.append(Waypoint(atoms.get_positions(), np.array(atoms.cell), energy, force, step))
+        if force < fmax:
+            break
+        late = time.perf_counter() - begin > seconds
+        if late or step == steps:
+            reason = f"not done after {seconds:g} s" if late else f"not done after {steps} steps"
+            break
         optimizer.step()
-    if end is None: return Relaxed(structure, reason=reason)
-    xyz, lattice, energy, force, step = end
-    out = Structure(lattice, structure.species, xyz, coords_are_cartesian=True)
-    d = displacement(structure, out)
-    return Relaxed(out, first, energy, force, d.rms, d.strain, step, time.perf_counter() - begin, not reason, reason)
-
-def _stop(atoms, volume:float)->str:
-    "Why a relaxation must not go on; empty if it may."
-    if not (np.isfinite(atoms.get_positions()).all() and np.isfinite(np.array(atoms.cell)).all()): return "a position that is no number"
-    ratio = atoms.get_volume()/volume
-    if not .5 < ratio < 2: return f"the volume ran away ({ratio:.2g} times)"
-    reason = crowded(np.array(atoms.cell), atoms.get_scaled_positions())
-    return reason and f"on the way {reason}"
+    if not way:
+        return Relaxed(structure, reason=reason)
+    end = way[-1]
+    out = Structure(end.lattice, structure.species, end.xyz, coords_are_cartesian=True)
+    d, taken = displacement(structure, out), time.perf_counter() - begin
+    return Relaxed(out, way[0].energy, end.energy, end.force, d.rms, d.strain, end.step, taken, not reason, reason)
 
 # %% ../nbs/19_relaxation.ipynb #c83a77ae
 def relax(
@@ -181,45 +231,62 @@ def relax(
 )->Relaxed:                   # Never raises for a crystal: `reason` says what is wrong
     "Relax one crystal with CHGNet."
     calculator = potential(device)
-    if reason := unfit(structure): return Relaxed(structure, reason=reason)
+    reason = unfit(structure)
+    if reason:
+        return Relaxed(structure, reason=reason)
     with quiet():
-        try: return _descend(structure, steps, seconds, fmax, cell, calculator)
+        try:
+            return descend(structure, steps, seconds, fmax, cell, calculator)
         except Exception as e:
-            if "isolated atom" in str(e): return Relaxed(structure, reason="an atom without a neighbour within 6 Å")
-            return Relaxed(structure, reason=f"the potential failed: {type(e).__name__}: {' '.join(str(e).split())[:120]}")
+            reason = f"the potential failed: {type(e).__name__}: {' '.join(str(e).split())[:120]}"
+            if "isolated atom" in str(e):
+                reason = "an atom without a neighbour within 6 Å"
+            return Relaxed(structure, reason=reason)
 
 # %% ../nbs/19_relaxation.ipynb #b43252a9
-ROW = ["id", "formula", "atoms", "energy_before", "energy_after", "force", "rms", "strain", "steps", "seconds", "converged", "reason"]
-
-def _key(structure:Structure|None, settings:dict)->str:
+def run_key(
+    structure:Structure|None,
+    settings:dict,  # The caps
+)->str:             # Sixteen hexadecimal digits
     "What a relaxation depends on, in short."
     h = hashlib.sha1(json.dumps(settings, sort_keys=True).encode())
     if structure is not None and structure.is_ordered:
-        for x in (structure.lattice.matrix, structure.frac_coords, [s.symbol for s in structure.species]): h.update(np.ascontiguousarray(x).tobytes())
+        for x in (structure.lattice.matrix, structure.frac_coords, [s.symbol for s in structure.species]):
+            h.update(np.ascontiguousarray(x).tobytes())
     return h.hexdigest()[:16]
 
-def _write(path:Path, id:str, key:str, r:Relaxed)->None:
+def append_relaxed(path:Path, id:str, key:str, relaxed:Relaxed)->None:
     "Append one crystal to the file."
-    s = r.structure
-    cell = None if s is None or not s.is_ordered else dict(lattice=s.lattice.matrix.tolist(), species=[q.symbol for q in s.species], frac=s.frac_coords.tolist())
-    with path.open("a") as f: f.write("\n" + json.dumps(r._asdict() | dict(structure=cell, id=str(id), key=key)))  # begins a line: the last may be half a one
+    s, cell = relaxed.structure, None
+    if s is not None and s.is_ordered:
+        symbols = [q.symbol for q in s.species]
+        cell = dict(lattice=s.lattice.matrix.tolist(), species=symbols, frac=s.frac_coords.tolist())
+    row = relaxed._asdict() | dict(structure=cell, id=str(id), key=key)
+    with path.open("a") as f:
+        f.write("\n" + json.dumps(row))  # begins a line: the last may be half a one
 
-def _read(path:Path)->dict[str, Relaxed]:
+def read_relaxed(path:Path)->dict[str, Relaxed]:
     "What the file holds, by key; half a line, from a run that was killed, is passed over."
     done = {}
     for line in path.read_text().splitlines() if path.exists() else []:
-        try: row = json.loads(line)
-        except json.JSONDecodeError: continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
         cell = row.pop("structure")
-        done[row.pop("key")] = Relaxed(cell and Structure(cell["lattice"], cell["species"], cell["frac"]), **{k: row[k] for k in Relaxed._fields[1:]})
+        structure = cell and Structure(cell["lattice"], cell["species"], cell["frac"])
+        done[row.pop("key")] = Relaxed(structure, **{k: row[k] for k in Relaxed._fields[1:]})
     return done
 
 # %% ../nbs/19_relaxation.ipynb #2b8cd7cb
+ROW = ["id", "formula", "atoms", "energy_before", "energy_after", "force", "rms", "strain", "steps", "seconds",
+       "converged", "reason"]
+
 def relax_all(
     ids,                     # Names, `(crystals,)`
     structures,              # pymatgen Structures, or None where there is none, `(crystals,)`
     progress:bool=True,      # Show how far it is
-    path:str|Path|None=None, # Lines of JSON to which each crystal is appended, and from which those done before are taken
+    path:str|Path|None=None, # Lines of JSON: each crystal is appended, and those done before are taken from it
     steps:int=200,           # For each crystal at most so many
     seconds:float=60.,       # For each crystal no step is begun after so long, s
     fmax:float=.05,          # Largest force left, eV/Å
@@ -229,20 +296,25 @@ def relax_all(
     "Relax crystals one after the other."
     potential(device)
     settings = dict(steps=steps, seconds=seconds, fmax=fmax, cell=cell)
-    path, out = path and Path(path), []
-    done = _read(path) if path else {}
-    for id, s in zip(track(list(ids), desc="Relaxing", unit="crystals", show=progress), structures, strict=True):
-        key = _key(s, settings)
-        r = done.get(key) or relax(s, device=device, **settings)
-        if path and key not in done: _write(path, id, key, r)
-        out.append(r)
-    return out, table(ids, structures, out)
+    path, relaxed = path and Path(path), []
+    done = read_relaxed(path) if path else {}
+    bar = track(list(ids), desc="Relaxing", unit="crystals", show=progress)
+    for id, structure in zip(bar, structures, strict=True):
+        key = run_key(structure, settings)
+        r = done.get(key) or relax(structure, device=device, **settings)
+        if path and key not in done:
+            append_relaxed(path, id, key, r)
+        relaxed.append(r)
+    return relaxed, tabulate_relaxed(ids, structures, relaxed)
 
-def table(
+def tabulate_relaxed(
     ids,                   # Names, `(crystals,)`
     structures,            # What was relaxed, `(crystals,)`
     relaxed:list[Relaxed], # What became of it
 )->pd.DataFrame:           # Columns `ROW`
     "One row a crystal."
-    rows = [dict(id=str(i), formula=s.composition.reduced_formula if s else "", atoms=len(s) if s else 0) | {k: v for k, v in r._asdict().items() if k != "structure"} for i, s, r in zip(ids, structures, relaxed)]
+    rows = []
+    for id, s, r in zip(ids, structures, relaxed):
+        what = dict(id=str(id), formula=s.composition.reduced_formula if s else "", atoms=len(s) if s else 0)
+        rows.append(what | {name: value for name, value in r._asdict().items() if name != "structure"})
     return pd.DataFrame(rows, columns=ROW)
