@@ -425,18 +425,12 @@ def prototypes()->Crystals:
     return read_prototypes()[:]
 
 # %% ../nbs/00_crystals.ipynb #1206d198
-def max_side(
-    crystals:Crystals,
-    box:float=10.,  # Å
-)->np.ndarray:      # `(crystals,)`, bool
-    "All cell edges are shorter than the box: the paper's words."
+def max_side(crystals:Crystals, box:float=10.)->np.ndarray:
+    "All cell edges are shorter than the box (Å), `(crystals,)`, bool: the paper's words."
     return np.linalg.norm(crystals.lattice, axis=2).max(1, initial=0) < box
 
-def min_side(
-    crystals:Crystals,
-    box:float=10.,  # Å
-)->np.ndarray:      # `(crystals,)`, bool
-    "Some cell edge is shorter than the box: the released code for repeating cells."
+def min_side(crystals:Crystals, box:float=10.)->np.ndarray:
+    "Some cell edge is shorter than the box (Å), `(crystals,)`, bool: the released code for repeating cells."
     return np.linalg.norm(crystals.lattice, axis=2).min(1, initial=np.inf) < box
 
 # %% ../nbs/00_crystals.ipynb #3ba6ba4e
