@@ -51,10 +51,12 @@ def atomic(path:Path):
     part = path.parent/f".{path.name}.part"
     try:
         yield part
-        with open(part, "rb+") as f: os.fsync(f.fileno())
+        with open(part, "rb+") as f:
+            os.fsync(f.fileno())
         os.chmod(part, 0o644)  # safetensors writes for the owner only
         os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+    finally:
+        part.unlink(missing_ok=True)
 
 def make_folder(folder:str|Path)->Path:
     "Create a folder, or a `ModelError`."
@@ -63,7 +65,8 @@ def make_folder(folder:str|Path)->Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder/".part").touch()
         (folder/".part").unlink(missing_ok=True)
-    except OSError as e: raise ModelError(f"cannot write to {folder} ({e.strerror}); choose another folder") from None
+    except OSError as e:
+        raise ModelError(f"cannot write to {folder} ({e.strerror}); choose another folder") from None
     return folder
 
 # %% ../nbs/08_runs.ipynb #baa9fc9e
@@ -97,9 +100,12 @@ def save_model(
     networks = dict(vae=stored(vae, torch.float32 if vae.linear else dtype), unet=stored(unet, dtype))
     state = {f"{name}.{k}": v for name, weights in networks.items() for k, v in weights.items()}
     saved = dict(format=FORMAT, version=__version__, config=config.to_dict())
-    with atomic(folder/"model.safetensors") as part: save_file(state, part)
-    with atomic(folder/"config.json") as part: part.write_text(json.dumps(saved, indent=1) + "\n")
-    with atomic(folder/"README.md") as part: part.write_text(card or model_card(vae, unet, config))
+    with atomic(folder/"model.safetensors") as part:
+        save_file(state, part)
+    with atomic(folder/"config.json") as part:
+        part.write_text(json.dumps(saved, indent=1) + "\n")
+    with atomic(folder/"README.md") as part:
+        part.write_text(card or model_card(vae, unet, config))
 
 # %% ../nbs/08_runs.ipynb #c9c07dd2
 def check_format(
@@ -108,7 +114,8 @@ def check_format(
 ):
     "Refuse what another version wrote."
     found = saved.get("format") if isinstance(saved, dict) else None
-    if found == FORMAT: return
+    if found == FORMAT:
+        return
     wrote = f"version {saved['version']}" if isinstance(saved, dict) and "version" in saved else "another program"
     raise ModelError(f"{path} was written by {wrote} in format {found}, and crystal_nb {__version__} reads format {FORMAT}; "
                      "use the version that wrote it, or train again")
@@ -117,10 +124,13 @@ def read_config(
     path:Path, # The `config.json` of a model folder
 )->Config:
     "The settings a model was built from."
-    try: saved = json.loads(path.read_text())
-    except ValueError: raise ModelError(f"{path} is not JSON; copy the model folder again") from None
+    try:
+        saved = json.loads(path.read_text())
+    except ValueError:
+        raise ModelError(f"{path} is not JSON; copy the model folder again") from None
     check_format(saved, path)
-    try: return Config.from_dict(saved["config"])
+    try:
+        return Config.from_dict(saved["config"])
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise ModelError(f"{path}, written by version {saved.get('version')}, does not suit crystal_nb {__version__}: {e}") from None
 
@@ -130,14 +140,19 @@ def load_model(
     "Read a model folder."
     folder = Path(folder)
     as_written = "as `crystal_nb train` writes"
-    if not folder.is_dir(): raise ModelError(f"{folder} is not a folder; give one with model.safetensors and config.json, {as_written}")
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder; give one with model.safetensors and config.json, {as_written}")
     for name in ("config.json", "model.safetensors"):
-        if not (folder/name).is_file(): raise ModelError(f"{folder} has no {name}; give a model folder, {as_written}")
+        if not (folder/name).is_file():
+            raise ModelError(f"{folder} has no {name}; give a model folder, {as_written}")
     config, weights = read_config(folder/"config.json"), folder/"model.safetensors"
-    try: state = load_file(weights)
-    except SafetensorError as e: raise ModelError(f"{weights} is damaged or cut short ({e}); copy the model folder again") from None
+    try:
+        state = load_file(weights)
+    except SafetensorError as e:
+        raise ModelError(f"{weights} is damaged or cut short ({e}); copy the model folder again") from None
     networks = nn.ModuleDict(dict(zip(("vae", "unet"), build(config))))
-    try: networks.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    try:
+        networks.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except RuntimeError as e:
         raise ModelError(f"{weights} does not fit the config.json beside it: {' '.join(str(e).split())[:160]}") from None
     return networks.eval()["vae"], networks["unet"], config
@@ -193,8 +208,10 @@ class Run:
     def load_state_dict(self, state:dict):
         self.joint.load_state_dict(state["joint"])
         self.average.load_state_dict(state["average"])
-        for name, o in self.optimizers.items(): o.load_state_dict(state["optimizers"][name])
-        for k in ("step", "seconds", "best", "history", "totals"): setattr(self, k, state[k])
+        for name, o in self.optimizers.items():
+            o.load_state_dict(state["optimizers"][name])
+        for k in ("step", "seconds", "best", "history", "totals"):
+            setattr(self, k, state[k])
 
 # %% ../nbs/08_runs.ipynb #51db3005
 FREE = {"checkpoint_minutes", "tensorboard"}  # Settings with which a run may go on differently
@@ -210,7 +227,8 @@ def fingerprint(*sets:Crystals)->str:
 def save_checkpoint(path:Path, run:Run):
     "Write the whole state of a run."
     saved = dict(format=FORMAT, version=__version__, config=run.config.to_dict(), data=run.data, run=run.state_dict())
-    with atomic(path) as part: torch.save(saved, part)
+    with atomic(path) as part:
+        torch.save(saved, part)
     run.saved = time.monotonic()
 
 def differences(old:Config, new:Config)->list[str]:
@@ -223,13 +241,16 @@ def load_checkpoint(
     data:str,                 # From `fingerprint`
 )->dict:                      # For `Run.load_state_dict`
     "The state of a run, or a `ModelError` that says why a run with these settings cannot go on from it."
-    try: saved = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError):
         raise ModelError(f"{path} is damaged or cut short; start again in another folder") from None
     check_format(saved, path)
     changed = differences(Config.from_dict(saved["config"]), config)
-    if changed: raise ModelError(f"{path} was made with other settings ({'; '.join(changed)}); resume with the same or start in another folder")
-    if saved["data"] != data: raise ModelError(f"{path} was made with other crystals; resume with the same source or start in another folder")
+    if changed:
+        raise ModelError(f"{path} was made with other settings ({'; '.join(changed)}); resume with the same or start in another folder")
+    if saved["data"] != data:
+        raise ModelError(f"{path} was made with other crystals; resume with the same source or start in another folder")
     return saved["run"]
 
 # %% ../nbs/08_runs.ipynb #19316efe
@@ -240,7 +261,8 @@ def usable(
     "Which crystals pass the filter and find a place in the box."
     rule = config.data.filter
     mask = np.ones(len(crystals), bool) if rule == "none" else keep(crystals, rule, config.box)
-    if config.representation.always_fits: return mask
+    if config.representation.always_fits:
+        return mask
     with track(total=int(mask.sum()), desc="Placing", unit="crystals", show=progress) as bar:
         for some in np.array_split(mask.nonzero()[0], range(1024, mask.sum(), 1024)):
             mask[some] = place(crystals, some, config, 0).placed.numpy()
@@ -267,7 +289,8 @@ def prepare_data(
     if val is None:
         masks = split(crystals, dict(train=1 - share, val=share), config.learning.seed)
         crystals, val = crystals[masks["train"]], crystals[masks["val"]]
-    else: val = val[usable(val, config, progress)]
+    else:
+        val = val[usable(val, config, progress)]
     say(f"{len(crystals):,} crystals to train on, {len(val):,} held out; {lost}")
     if not len(crystals) or not len(val):
         raise ValueError(f"of {given:,} crystals {len(crystals):,} are left to train on and {len(val):,} to hold out ({lost}); "
@@ -322,7 +345,8 @@ def make_accelerator(
 
 def agree(accelerator:Accelerator, flag:bool)->bool:
     "Whether any process says so: all must leave the loop at the same step."
-    if accelerator.num_processes == 1: return flag
+    if accelerator.num_processes == 1:
+        return flag
     return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device)) > 0)
 
 # %% ../nbs/08_runs.ipynb #8bcac795
@@ -335,22 +359,26 @@ def train_step(run:Run, model:nn.Module, batch:Batch, accelerator:Accelerator):
         with nullcontext() if last else accelerator.no_sync(model):  # processes exchange gradients once a step
             terms = model(*piece)
             accelerator.backward(objective(terms, config).mean() / len(pieces))
-        for k, v in terms.items(): totals[k] = totals.get(k, 0.) + v.detach().mean()/len(pieces)
+        for k, v in terms.items():
+            totals[k] = totals.get(k, 0.) + v.detach().mean()/len(pieces)
     for name, optimizer in run.optimizers.items():
         network = getattr(run.joint, name)
         totals[f"gradient_{name}"] = accelerator.clip_grad_norm_(network.parameters(), config.learning.clip or math.inf)
-        for group in optimizer.param_groups: group["lr"] = learning_rate(run.step, config.learning)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(run.step, config.learning)
         optimizer.step()
         optimizer.zero_grad()
         update_average(getattr(run.average, name), network, config.learning.ema, run.step)
     values = accelerator.reduce(torch.stack([v.float() for v in totals.values()]), "mean")
-    for k, v in zip(totals, values): run.totals[k] = run.totals.get(k, 0.) + v
+    for k, v in zip(totals, values):
+        run.totals[k] = run.totals.get(k, 0.) + v
     run.step += 1
 
 def check_finite(run:Run, out:Path):
     "Stop before a number that is not finite is saved."
     bad = [k for k, v in run.totals.items() if not math.isfinite(v)]
-    if not bad: return
+    if not bad:
+        return
     learning = run.config.learning
     raise TrainingError(f"{bad[0]} is not finite at step {run.step}; {out/'last.pt'} holds an earlier, good state. "
                         f"Start in another folder with a smaller lr (now {learning.lr:g}) or clip (now {learning.clip:g})")
@@ -379,7 +407,8 @@ class Reporter:
     def __init__(self, show:bool):
         self.show, self.bar = show, None
     def say(self, text:str):
-        if self.show: say(text)
+        if self.show:
+            say(text)
     def start(self, run:Run)->track:
         self.begun = self.mark = time.monotonic()
         self.before, self.since = run.seconds, run.step
@@ -405,22 +434,28 @@ class Stop:
         self.signal, self.old, self.say = None, {}, say
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():  # only there may signals be handled
-            for s in (signal.SIGINT, signal.SIGTERM): self.old[s] = signal.signal(s, self.note)
+            for s in (signal.SIGINT, signal.SIGTERM):
+                self.old[s] = signal.signal(s, self.note)
         return self
     def __exit__(self, *error):
-        for s, handler in self.old.items(): signal.signal(s, handler)
+        for s, handler in self.old.items():
+            signal.signal(s, handler)
         self.old = {}
     def note(self, number, frame):
         self.signal = number
         self.__exit__()
-        try: self.say("stopping after this step; once more stops at once")
-        except RuntimeError: pass  # it came while something else was being printed
+        try:
+            self.say("stopping after this step; once more stops at once")
+        except RuntimeError:
+            pass  # it came while something else was being printed
     def __call__(self)->bool: return self.signal is not None or time.monotonic() > self.until
     def pass_on(self, words:str):
         "What the signal would have done had it not been held back."
-        if self.signal == signal.SIGINT: raise KeyboardInterrupt(words)
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt(words)
         self.say(words)
-        if self.signal: raise SystemExit(128 + self.signal)
+        if self.signal:
+            raise SystemExit(128 + self.signal)
 
 # %% ../nbs/08_runs.ipynb #b00614f5
 def take_over(
@@ -435,7 +470,8 @@ def take_over(
     try:
         missing, unexpected = network.load_state_dict({k: w for k, w in weights.items() if k not in left}, strict=False)
         wrong = unexpected + [k for k in missing if "head.offset" not in k and k not in left]
-        if wrong: raise RuntimeError(wrong[0])
+        if wrong:
+            raise RuntimeError(wrong[0])
     except RuntimeError as e:
         why = " ".join(str(e).split())[:120]
         raise ModelError(f"the {what} to start from was built with other settings ({why}); use its width, depth, stem, head and sharpen") from None
@@ -453,9 +489,11 @@ def start_networks(
         old_vae, old_unet, old = load_model(start)
         other_classes = config.unet.classes != old.unet.classes
         left = take_over(unet, old_unet, "U-Net", ("head.name", "head.logits") if other_classes else ())
-        if left: report.say(f"new, because the model to start from has none such: {', '.join(left)}")
+        if left:
+            report.say(f"new, because the model to start from has none such: {', '.join(left)}")
         same_vae = old.vae.kind == config.vae.kind and any(True for _ in vae.parameters())
-        if same_vae: take_over(vae, old_vae, "VAE")
+        if same_vae:
+            take_over(vae, old_vae, "VAE")
     if vae.needs_code and not same_vae:
         report.say(f"fitting {config.density_latents} components to {config.vae.fit_samples:,} samples")
         vae.start_from(fit_code(train, config, progress=report.show), config.objective.beta)
@@ -475,23 +513,28 @@ def begin(
         run.load_state_dict(state)
         return run
     run = Run(*start_networks(train, config, report, start), config, data, accelerator.device)
-    if accelerator.is_main_process: save_checkpoint(last, run)
+    if accelerator.is_main_process:
+        save_checkpoint(last, run)
     return run
 
 def claim(out:str|Path, resume:bool)->Path:
     "The folder of a run; never one that holds another."
     out = Path(out)
-    if resume and not (out/"last.pt").is_file(): raise ModelError(f"{out} holds no checkpoint last.pt to go on from; start without resume")
+    if resume and not (out/"last.pt").is_file():
+        raise ModelError(f"{out} holds no checkpoint last.pt to go on from; start without resume")
     if not resume:
         for name in ("last.pt", "model.safetensors"):
-            if (out/name).exists(): raise ModelError(f"{out} already holds {name}; resume that run or choose another folder")
+            if (out/name).exists():
+                raise ModelError(f"{out} already holds {name}; resume that run or choose another folder")
     return make_folder(out)
 
 # %% ../nbs/08_runs.ipynb #6b2a4ff5
 def make_writer(config:Config, out:Path):
     "A TensorBoard writer if one is asked for."
-    if not config.run.tensorboard: return None
-    try: from torch.utils.tensorboard import SummaryWriter
+    if not config.run.tensorboard:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise TrainingError("tensorboard = True, but the package is not installed; run `pip install tensorboard` or leave it False") from None
     return SummaryWriter(out/"tensorboard")
@@ -508,12 +551,15 @@ def describe(run:Run, crystals:int)->str:
 def record(run:Run, out:Path, writer, crystals:int):
     "Write the history with its new row, the model, and the best model if this is it."
     row = run.history[-1]
-    with atomic(out/"history.csv") as part: pd.DataFrame(run.history).to_csv(part, index=False)
+    with atomic(out/"history.csv") as part:
+        pd.DataFrame(run.history).to_csv(part, index=False)
     if writer:
-        for k, v in row.items(): writer.add_scalar(k, v, row["step"])
+        for k, v in row.items():
+            writer.add_scalar(k, v, row["step"])
         writer.flush()
     folders = [out, out/"best"] if row["val_loss"] == run.best else [out]
-    for folder in folders: save_model(folder, *run.networks, run.config, describe(run, crystals))
+    for folder in folders:
+        save_model(folder, *run.networks, run.config, describe(run, crystals))
 
 # %% ../nbs/08_runs.ipynb #3311ed45
 def fit(
@@ -542,18 +588,22 @@ def fit(
             report.tick(run)
             evaluate = run.done or run.step % config.run.eval_every == 0
             save = main and time.monotonic() - run.saved > 60*config.run.checkpoint_minutes
-            if evaluate or save or run.step % 20 == 0: check_finite(run, out)
+            if evaluate or save or run.step % 20 == 0:
+                check_finite(run, out)
             if evaluate:
                 bar.note("measuring on held-out crystals")
                 report.row(run, evaluate_run(run, val, report.speed(run)))
-                if main: record(run, out, writer, len(train))
-            if save: save_checkpoint(out/"last.pt", run)
+                if main:
+                    record(run, out, writer, len(train))
+            if save:
+                save_checkpoint(out/"last.pt", run)
         check_finite(run, out)
         if main:
             save_checkpoint(out/"last.pt", run)
             save_model(out, *run.networks, config, describe(run, len(train)))
     go_on = f"stopped after step {run.step:,} of {config.learning.steps:,}; fit with resume=True goes on from {out/'last.pt'}"
-    if stop(): stop.pass_on("the run is complete" if run.done else go_on)
+    if stop():
+        stop.pass_on("the run is complete" if run.done else go_on)
     return *(n.cpu() for n in run.networks), pd.DataFrame(run.history)
 
 # %% ../nbs/08_runs.ipynb #e12b4ff8
@@ -563,7 +613,8 @@ def plot_history(
 ):
     "Objective, per-voxel squared error with its percentile bands (figure 3A), and voxels found and named, over the crystals seen."
     import matplotlib.pyplot as plt
-    if axes is None: _, axes = plt.subplots(1, 3, figsize=(9, 2.6), dpi=70, layout="constrained")
+    if axes is None:
+        _, axes = plt.subplots(1, 3, figsize=(9, 2.6), dpi=70, layout="constrained")
     h, x = history, history.crystals
     axes[0].plot(x, h.loss, label="training")
     axes[0].plot(x, h.val_loss, label="held out")
@@ -572,7 +623,8 @@ def plot_history(
         axes[1].fill_between(x, h[f"se_{low}"], h[f"se_{high}"], color="C0", alpha=alpha, lw=0, label=f"{low} to {high} %")
     axes[1].plot(x, h.se_50, color="C0", label="median")
     axes[1].set(yscale="log", ylim=(1e-6*h.se_95.max(), None), ylabel="squared error of a voxel,\nplotting units squared")
-    for k in ("recall", "precision", "species_accuracy"): axes[2].plot(x, h[k], label=k.replace("_", " "))
+    for k in ("recall", "precision", "species_accuracy"):
+        axes[2].plot(x, h[k], label=k.replace("_", " "))
     axes[2].set(ylim=(-.02, 1.02), ylabel="share of voxels")
     for ax in axes:
         ax.set_xlabel("crystals seen")

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .samples import Count, Positive
+from .settings import Count, Positive
 from .vae import VAES, DensityVAE, VAESettings
 from .voxels import Grid
 

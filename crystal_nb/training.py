@@ -24,8 +24,11 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 from .crystals import Crystals
-from .samples import REPRESENTATIONS, Count, NonNegative, Positive, Representation, Samples, Settings, Share, UnitCell
-from .samples import make_generator, read_setting, stream_seed
+from .samples import Samples
+from .settings import Count, NonNegative, Positive, Settings, Share
+from .representations import REPRESENTATIONS, Representation, UnitCell
+from .samples import make_generator, stream_seed
+from .settings import read_setting
 from .voxels import Drawing, Grid, density, nearest_atom, offsets, paint
 from .vae import VAES, VAESettings, kl_divergence
 from .spectral import SpectralSettings
@@ -155,7 +158,8 @@ class Config(Settings):
         if self.objective.loss == "bce" and self.unet.head != "dense":
             raise ValueError(f"loss = 'bce' asks 95 questions at every voxel, which head = {self.unet.head!r} does not answer; "
                              "use head = 'dense' or loss = 'cross_entropy'")
-        if self.density_latents < 1: raise ValueError(f"latents = {self.latents}, but nine are the lattice; use 10 or more")
+        if self.density_latents < 1:
+            raise ValueError(f"latents = {self.latents}, but nine are the lattice; use 10 or more")
         self.vae.check(self.grid)
         self.unet.check(self.grid)
         return self
@@ -182,7 +186,8 @@ def record_of_kind(
 )->type:       # The class of its settings
     "Look a kind up in its registry."
     known = REGISTRIES[name]
-    if kind in known: return known[kind]
+    if kind in known:
+        return known[kind]
     raise ValueError(f"{name} = {kind!r} is not known; use one of {', '.join(known)}, or import the module that defines it")
 
 def switch_kind(
@@ -198,7 +203,8 @@ def find_records(
 )->list[str]:      # Names of the records that have it
     "Where a setting stands."
     homes = [name for name, record in records.items() if key in type(record).model_fields]
-    if homes: return homes
+    if homes:
+        return homes
     every = [k for record in records.values() for k in type(record).model_fields] + list(REGISTRIES)
     near = get_close_matches(key, every, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(dict.fromkeys(every))}"
@@ -236,7 +242,8 @@ def read_settings(
     "Settings from text, as `--set key=value` gives them."
     if isinstance(texts, list):
         for text in texts:
-            if "=" not in text: raise ValueError(f"setting {text!r} has no value; write it as key=value, such as steps=2000")
+            if "=" not in text:
+                raise ValueError(f"setting {text!r} has no value; write it as key=value, such as steps=2000")
         texts = dict(text.split("=", 1) for text in texts)
     texts = {key.strip(): value.strip() if isinstance(value, str) else value for key, value in texts.items()}
     records = switched(config, texts)
@@ -258,7 +265,8 @@ def config_from_dict(
         record = record_of_kind(name, kind) if kind else type(field.default)
         records[name] = record(**given)
     unknown = values.keys() - records.keys()
-    if unknown: raise ValueError(f"no record of settings is called {min(unknown)!r}; there are {', '.join(records)}")
+    if unknown:
+        raise ValueError(f"no record of settings is called {min(unknown)!r}; there are {', '.join(records)}")
     return Config(**records)
 
 # %% ../nbs/07_training.ipynb #46484ad3
@@ -302,8 +310,10 @@ def losses(
     "Half the squared error, the divergence, the segmentation with its two factors, and the offsets."
     decoded, mu, logvar, prediction = output
     nothing = M.new_zeros(len(M))
-    if settings.loss == "bce": occupancy, kind = binary_cross_entropy(prediction, S), nothing
-    else: occupancy, kind = cross_entropy(prediction, S)
+    if settings.loss == "bce":
+        occupancy, kind = binary_cross_entropy(prediction, S), nothing
+    else:
+        occupancy, kind = cross_entropy(prediction, S)
     return dict(
         reconstruction=.5*(decoded - M).square().sum((1, 2, 3, 4)),
         kl=kl_divergence(mu, logvar),
@@ -446,11 +456,15 @@ def learning_rate(
 )->float:               # Learning rate of that step
     "One-cycle: cosines up from lr/25 and down to lr/10,000; cosine: straight up, a cosine down to lr/100; constant: straight up, then level."
     s, rise = settings, round(settings.warmup*settings.steps)
-    if step < rise and s.schedule == "one-cycle": return s.lr*cosine(1/25, 1, step/rise)
-    if step < rise: return s.lr*(step + 1)/(rise + 1)
+    if step < rise and s.schedule == "one-cycle":
+        return s.lr*cosine(1/25, 1, step/rise)
+    if step < rise:
+        return s.lr*(step + 1)/(rise + 1)
     progress = (step - rise)/max(1, s.steps - 1 - rise)
-    if s.schedule == "one-cycle": return s.lr*cosine(1, 1e-4, progress)
-    if s.schedule == "cosine": return s.lr*cosine(1, .01, progress)
+    if s.schedule == "one-cycle":
+        return s.lr*cosine(1, 1e-4, progress)
+    if s.schedule == "cosine":
+        return s.lr*cosine(1, .01, progress)
     return s.lr
 
 # %% ../nbs/07_training.ipynb #c29e9622
@@ -459,9 +473,12 @@ def make_optimizer(
 )->torch.optim.Optimizer|None: # None where nothing is trained: the spectral code
     "The optimizer of one network."
     s, params = settings, [p for p in network.parameters() if p.requires_grad]
-    if not params: return None
-    if s.optimizer == "sgd": return torch.optim.SGD(params, s.lr, momentum=.5, weight_decay=s.weight_decay)
-    if s.optimizer == "adam": return torch.optim.Adam(params, s.lr, fused=True)
+    if not params:
+        return None
+    if s.optimizer == "sgd":
+        return torch.optim.SGD(params, s.lr, momentum=.5, weight_decay=s.weight_decay)
+    if s.optimizer == "adam":
+        return torch.optim.Adam(params, s.lr, fused=True)
     return torch.optim.AdamW(params, s.lr, betas=(.9, .99), weight_decay=s.weight_decay, fused=True)
 
 # %% ../nbs/07_training.ipynb #18e121ff
@@ -478,7 +495,8 @@ def train(
         terms = losses(output, crop(M, config.padding), S, config.objective, D)
         objective(terms, config).mean().backward()
         for optimizer in optimizers:
-            for group in optimizer.param_groups: group["lr"] = learning_rate(step, config.learning)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, config.learning)
             optimizer.step()
             optimizer.zero_grad()
         yield {name: float(term.mean()) for name, term in terms.items()}
@@ -510,7 +528,8 @@ def validate(
     for k, index in enumerate(some.split(config.learning.batch)):
         Z, xyz, *_ = place(crystals, index, config, make_generator(stream_seed(0, "held out", k)))
         M, S, D = voxelise(Z.to(device), xyz.to(device), config)
-        with autocast(config, device): output = forward(vae, unet, M)
+        with autocast(config, device):
+            output = forward(vae, unet, M)
         M = crop(M, config.padding)
         batch = losses(output, M, S, config.objective, D)
         terms.append(pd.DataFrame({name: t.cpu().numpy() for name, t in batch.items()}))

@@ -18,7 +18,7 @@ from pydantic import field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint as recompute
-from .samples import Count, Positive, Settings
+from .settings import Count, Positive, Settings
 from .vae import SyncBatchNorm3d
 from .voxels import Grid
 

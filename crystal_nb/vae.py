@@ -15,7 +15,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from .samples import Count, Settings, make_generator
+from .samples import make_generator
+from .settings import Count, Settings
 from .voxels import Grid
 
 # %% ../nbs/04_vae.ipynb #33a94d88

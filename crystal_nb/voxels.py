@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from .crystals import element_colors
-from .samples import Count, Positive, Settings
+from .settings import Count, Positive, Settings
 
 # %% ../nbs/03_voxels.ipynb #eb39a2f7
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ..samples import Count
+from ..settings import Count
 from ..spectral import SpectralCode, SpectralSettings, coarsen, upsample
 from ..unet import conv
 from ..vae import VAES, DensityVAE, NonNegative, VAESettings, count_parameters
