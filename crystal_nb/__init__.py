@@ -3,7 +3,7 @@ __version__ = "0.5.0"
 
 _HOMES = dict(  # name -> the module that defines it
     load="apps.session", read="apps.session", fit="apps.session",
-    presets="apps.session", Config="training", prototypes="crystals",
+    presets="training", Config="training", prototypes="crystals",
     explore="apps.explorer", will_it_survive="apps.survival_view")
 
 def __getattr__(name):

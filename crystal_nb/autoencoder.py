@@ -226,11 +226,6 @@ class CrystalAutoencoder(CrystalCode):
         fit = refine(self.vae, numbers, start.Z, start.xyz, self.grid, self.config.sigma, noise=noise)
         return unpad_fit(fit, self.lattices(z))
 
-    def sample(self, n:int=16, **how):
-        "Draw new crystals from the learned prior; what can be asked for says `draws.sample`."
-        from crystal_nb.draws import sample  # a later chapter, which needs this class
-        return sample(self, n, **how)
-
     # what its reports compare
 
     def true_atoms(self, samples:Samples)->list[Decoded]:

@@ -92,7 +92,7 @@ class CrystalCode:
     latents:int        # Numbers of a code
     box:float = 10.    # Edge of the box in which crystals are placed, Å
     cubes:bool = False # Are the endless crystals in the box compared, or one cell of each?
-    gives_lattice:bool = True  # Do decoded crystals have lattices?
+    gives_lattice:bool = True  # Do decoded crystals have lattices, at least after the fit?
     map:Callable = staticmethod(map) # Applies a function to chunks; one with several processes is faster
 
     # what a kind of code says
@@ -244,9 +244,10 @@ def round_trip(
     seconds, true = (perf_counter() - start)/len(z), code.true_atoms(samples)
     def score(atoms, lattices):
         return score_crystals(crystals, true, atoms, code.box, code.cubes, lattices, seconds, code.map)
-    evaluation = alone = score(found, code.gives_lattice)
-    if network is not found:
-        alone = score(network, any(d.lattice is not None for d in network))
+    fitted, carried = network is not found, any(d.lattice is not None for d in network)
+    evaluation = alone = score(found, carried or fitted and code.gives_lattice)
+    if fitted:
+        alone = score(network, carried)
     for name, values in codes.notes.items():
         evaluation.crystals[name] = values[made]
     return Reconstruction(true, found, evaluation, alone, skipped)

@@ -381,6 +381,9 @@ def sample(
     z, request = draw_codes(model, n, prior, formula, atoms, elements, free, generator, guidance)
     return read_draws(model, z, noise, request=request, progress=progress)
 
+# %% ../nbs/17a_draws.ipynb #c17a5a02
+CrystalAutoencoder.sample = sample
+
 # %% ../nbs/17a_draws.ipynb #00f9a311
 def novelty(
     atoms:list[Decoded],  # Draws

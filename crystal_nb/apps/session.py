@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 from ..crystals import Crystals
 from ..matching import no_verdict
-from ..training import presets
 from ..training import Config
 from ..runs import fit as train_networks
 from ..autoencoder import CrystalAutoencoder
+from .. import draws  # gives models their method `sample`
+from ..experiments import conditional, cube_codes, groups, residual  # each adds its kinds to the registries
 from .parallel import parallel_map, read_in_parallel
 
 # %% ../../nbs/apps/session.ipynb #2e40fed9

@@ -20,7 +20,7 @@ from ..translations import lattices_of_triples
 from ..lattice import Cell, CellField, Found, LatticeSearch, add_atoms, find_peaks, fit_cell, images_near_box
 from ..lattice import judge, middle, offsets, products, tidy_cell
 from ..evaluation import Decoded
-from ..autoencoder import CrystalAutoencoder
+from ..autoencoder import AUTOENCODERS, CrystalAutoencoder
 
 # %% ../../nbs/experiments/cube_codes.ipynb #3caa9d53
 class CubeCodes(CellField):
@@ -214,7 +214,7 @@ class CubeAutoencoder(CrystalAutoencoder):
     "A model whose code is 300 linear numbers of a cube; crystals are read off the code itself."
     def __init__(self, *args, **kw):  # As `CrystalAutoencoder`
         super().__init__(*args, **kw)
-        self.gives_lattice = True
+        self.gives_lattice = self.can_refine
 
     @property
     def can_refine(self)->bool:
@@ -229,3 +229,5 @@ class CubeAutoencoder(CrystalAutoencoder):
     )->list[Decoded]:
         "The crystals that reproduce each code."
         return [as_decoded(f, self.box) for f in read_code(self.vae, z, noise)]
+
+AUTOENCODERS["cube"] = CubeAutoencoder
