@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ELEMENTS', 'CONDITIONS', 'MOST_ELEMENTS', 'make_condition', 'requested_number', 'requested_counts', 'pack_requests',
            'unpack_requests', 'mask_condition', 'FlowPrior', 'residual_block', 'flow_loss', 'integrate', 'to_noise',
-           'from_noise', 'save_prior', 'load_prior', 'find_prior', 'tabulate_elements', 'encode_upright', 'new_prior',
-           'PriorRun', 'warm_cosine', 'fit_prior', 'codes_to_learn']
+           'from_noise', 'save_prior', 'load_prior', 'find_prior', 'tabulate_elements', 'place_as_trained',
+           'encode_upright', 'new_prior', 'PriorRun', 'warm_cosine', 'fit_prior', 'codes_to_learn']
 
 # %% ../nbs/17_generation.ipynb #768fad63
 import copy
@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from .crystals import Crystals, keep
 from .reading import say, track
-from .samples import Samples, make_generator, stream_seed
+from .samples import Samples, central, in_cells, inside, make_generator, niggli_basis, padded
+from .samples import stream_seed, turn_upright
+from .representations import Representation
 from .runs import ModelError, Stop, atomic, make_folder
 from .autoencoder import CrystalAutoencoder, find_model
 
@@ -251,6 +253,30 @@ def tabulate_elements(
     np.add.at(counts, (of, crystals.numbers), 1)
     return torch.as_tensor(counts[:, 1:])
 
+# %% ../nbs/17_generation.ipynb #c17f0a02
+def place_as_trained(
+    crystals:Crystals,
+    representation:Representation,
+)->Samples:                         # In the box; those that do not fit hold no atom
+    "Crystals in the frame in which the shipped priors were trained."
+    lattice = torch.as_tensor(crystals.lattice)
+    box, middle = representation.box, representation.box/2
+    if representation.repeats:
+        cells = niggli_basis(lattice)
+        upright = cells @ turn_upright(cells)
+        Z, frac, _ = padded(in_cells(crystals, cells))
+        xyz, placed = central(frac @ upright + middle, upright, box)
+    else:
+        upright = lattice @ turn_upright(lattice)
+        Z, frac, _ = padded(crystals)
+        here = (Z > 0)[..., None]
+        xyz = (frac - (frac*here).sum(1, keepdim=True)/here.sum(1, keepdim=True)) @ upright + middle
+        placed = inside(xyz, Z, box)
+    placed = (placed | (Z == 0)).all(1)
+    Z = Z*placed[:, None]
+    return Samples(Z, (xyz*(Z > 0)[..., None]).float(), placed, upright)
+
+# %% ../nbs/17_generation.ipynb #c17f0a03
 @torch.no_grad()
 def encode_upright(
     model:CrystalAutoencoder,
@@ -258,15 +284,14 @@ def encode_upright(
     batch:int=256,            # Crystals at a time
     progress:bool=False,      # Show a progress bar
 )->tuple[Tensor,Tensor,np.ndarray]: # Codes `(placed, latents)`, conditions `(placed, 97)`, unitless; which were placed
-    "Codes of upright crystals, and what one would have to ask for to get them."
+    "Codes of crystals as a prior knows them, and what one would have to ask for to get them."
     z, placed = [torch.zeros(0, model.latents)], [np.zeros(0, bool)]
     with track(total=len(crystals), desc="Encoding", unit="crystals", show=progress) as bar:
         for i in range(0, len(crystals), batch):
-            samples, reasons = model.place(crystals[i:i + batch])
-            ok = np.array([not reason for reason in reasons], bool)
-            codes = model.encode_placed(Samples(*(x[ok] for x in samples)), lattice="given")
-            z.append(codes.z.cpu())
-            placed.append(ok)
+            samples = place_as_trained(crystals[i:i + batch], model.representation)
+            ok = samples.placed
+            z.append(model.encode_samples(Samples(*(x[ok] for x in samples))).cpu())
+            placed.append(ok.numpy())
             bar.update(len(ok))
     placed = np.concatenate(placed)
     counts = tabulate_elements(crystals[placed])
