@@ -103,9 +103,9 @@ def floor(path):
 
 def imports():
     "Imports go downward only: the book from smaller numbers, experiments from the book, applications from both."
-    wrong = []
-    at = {name: floor(path) for path in notebooks() for _, source, _ in cells(path)
-          for name in re.findall(r"^#\|\s*default_exp\s+(\S+)", source, re.M)}
+    at, wrong = {"experiments": ("experiments", "")}, []
+    at |= {name: floor(path) for path in notebooks() for _, source, _ in cells(path)
+           for name in re.findall(r"^#\|\s*default_exp\s+(\S+)", source, re.M)}
     below = {"experiments": ("book", "experiments"), "apps": ("book", "experiments", "apps")}
     for path in notebooks():
         place, number = floor(path)
