@@ -519,10 +519,10 @@ def list_refused(
 def chunked(
     entries:Iterable[Entry],
 )->Iterator[list[Entry]]:
-    "Entries in lists: a thousand lines of JSON, or one of anything that takes longer."
+    "Entries in lists: a thousand lines of JSON, or four of anything that takes longer."
     entries = iter(entries)
     for first in entries:
-        size = 1000 if isinstance(first[1], bytes) else 1
+        size = 1000 if isinstance(first[1], bytes) else 4
         yield [first, *itertools.islice(entries, size - 1)]
 
 # %% ../nbs/01_reading.ipynb #67685f2d
