@@ -180,11 +180,13 @@ class CrystalCode:
         return join_reconstructions(parts, crystals.ids)
 
     def reconstruct_batches(self, crystals:Crystals, seed:int|None=None, refine:bool=True, noise:float=0.,
-                            filter:str="none", batch:int=32, **how)->Iterator[Reconstruction]:
-        "`reconstruct`, a batch at a time: each report is complete. Crystals with few atoms come first."
+                            filter:str="none", batch:int=32, done:set=frozenset(), **how)->Iterator[Reconstruction]:
+        "`reconstruct`, a batch at a time, fewest atoms first; without the batches of which all ids are in `done`."
         order = np.argsort(crystals.counts, kind="stable")
         for start in range(0, len(order), batch):
-            yield round_trip(self, crystals[order[start:start + batch]], seed, refine, noise, filter, **how)
+            some = crystals[order[start:start + batch]]
+            if not done.issuperset(some.ids):
+                yield round_trip(self, some, seed, refine, noise, filter, **how)
 
 # %% ../nbs/14b_codes.ipynb #7353f9e2
 def list_failed(
