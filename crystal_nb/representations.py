@@ -34,8 +34,8 @@ class Representation(Settings):
         self,
         crystals,                            # Packed set of crystals
         index=None,                          # Which of them: integers or a mask, `(batch,)`; None = all
-        seed:torch.Generator|int|None=None,  # None: upright, a function of the crystal alone; a seed: random by crystal; a generator: one stream
-        retry:bool=False,                    # Try harder before a crystal is refused: other cells of the same lattice, more orientations
+        seed:torch.Generator|int|None=None,  # None: upright; random by crystal or from one stream, see `samples.Turns`
+        retry:bool=False,                    # Before a crystal is refused, try more cells of its lattice and more turns
         margin:float=6.,                     # Images this far outside the box matter, Å
     )->Samples:
         "Place crystals in the box; those that found no place hold no atom."
@@ -51,7 +51,7 @@ class Representation(Settings):
 class UnitCell(Representation):
     "One unit cell in an otherwise empty box."
     kind:ClassVar[str] = "unit-cell"
-    center:Literal["atoms", "cell"] = "atoms"  # What sits in the middle of the box: the mean of the atoms or the middle of the cell
+    center:Literal["atoms", "cell"] = "atoms"  # In the middle of the box: the mean of the atoms, or of the cell
     lattice:bool = False                       # Nine numbers of the code are the lattice
 
     @property
@@ -68,6 +68,7 @@ class UnitCell(Representation):
         s.Z[again, :n], s.xyz[again, :n], s.placed[again], s.lattice[again] = t
         return s
 
+# %% ../nbs/02b_representations.ipynb #296b0160
 class Cube(Representation):
     "A cube of the endless crystal, as the paper's repeating representation; its code holds no lattice."
     kind:ClassVar[str] = "cube"
@@ -77,6 +78,7 @@ class Cube(Representation):
     def place(self, crystals, index=None, seed=None, retry=False, margin=6.)->Samples:
         return cube_samples(crystals, index, seed, self.box, self.rotate, margin)
 
+# %% ../nbs/02b_representations.ipynb #ad256706
 class Repeating(Representation):
     "A cube of the endless crystal, of which the code holds one image of each atom and the lattice."
     kind:ClassVar[str] = "repeating"
@@ -89,8 +91,10 @@ class Repeating(Representation):
         if seed is not None or not self.rotate:
             return repeating_samples(crystals, index, seed, self.box, self.rotate)
         chosen = crystals[numbered(crystals, index).numpy()]
-        s = repeating_samples(in_cells(chosen, niggli_basis(torch.as_tensor(chosen.lattice))), None, None, self.box, tries=100 if retry else 10)
+        chosen = in_cells(chosen, niggli_basis(torch.as_tensor(chosen.lattice)))
+        s = repeating_samples(chosen, None, None, self.box, tries=100 if retry else 10)
         return self.settle(s)
     def settle(self, samples)->Samples: return settle_images(samples, self.box)
 
-REPRESENTATIONS = {c.kind: c for c in (UnitCell, Cube, Repeating)}  # kind -> class; a new one adds itself
+# %% ../nbs/02b_representations.ipynb #f3973078
+REPRESENTATIONS = {c.kind: c for c in (UnitCell, Cube, Repeating)}

@@ -25,7 +25,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from .crystals import Crystals
 from .samples import Samples
-from .settings import Count, NonNegative, Positive, Settings, Share
+from .settings import Count, ZeroOrMore, Positive, Settings, Share
 from .representations import REPRESENTATIONS, Representation, UnitCell
 from .samples import make_generator, stream_seed
 from .settings import read_setting
@@ -88,11 +88,11 @@ def offset_loss(
 # %% ../nbs/07_training.ipynb #e27348b9
 class Objective(Settings):
     "What is minimised."
-    beta:NonNegative = 1.            # Weight of the KL divergence in L_VAE; 1 = the evidence lower bound
-    gamma:NonNegative = .1           # Weight of the segmentation loss in L_VAE
+    beta:ZeroOrMore = 1.            # Weight of the KL divergence in L_VAE; 1 = the evidence lower bound
+    gamma:ZeroOrMore = .1           # Weight of the segmentation loss in L_VAE
     loss:Literal["cross_entropy", "bce"] = "cross_entropy"  # One of 95 classes, or 95 yes-or-no questions, as the paper
-    species_weight:NonNegative = 5.  # Weight of the species term at occupied voxels; 1 = the exact likelihood
-    offset_weight:NonNegative = 1.   # Weight of the term that places atoms between the voxels; 0 = they stay on the grid
+    species_weight:ZeroOrMore = 5.  # Weight of the species term at occupied voxels; 1 = the exact likelihood
+    offset_weight:ZeroOrMore = 1.   # Weight of the term that places atoms between the voxels; 0 = they stay on the grid
 
 class Data(Settings):
     "Which crystals are used."
@@ -109,8 +109,8 @@ class Learning(Settings):
     lr:Positive = 2e-3               # Largest learning rate
     schedule:Literal["one-cycle", "cosine", "constant"] = "one-cycle"  # See `learning_rate`
     warmup:Share = .05               # Share of the steps over which the learning rate rises
-    weight_decay:NonNegative = 1e-4  # Decay of the weights in a step, in units of the learning rate (AdamW)
-    clip:NonNegative = 1.            # Largest norm of each network's gradient; 0 = never clipped
+    weight_decay:ZeroOrMore = 1e-4  # Decay of the weights in a step, in units of the learning rate (AdamW)
+    clip:ZeroOrMore = 1.            # Largest norm of each network's gradient; 0 = never clipped
     ema:Share = .999                 # Decay of the averaged weights, which are evaluated and saved; 0 = no averaging
     precision:Literal["bf16", "fp32"] = "bf16"  # Mixed, or float32 throughout
     seed:int = 0                     # Together with the step it decides every random number of the run
@@ -120,7 +120,7 @@ class RunSettings(Settings):
     "How a run is carried out and kept."
     accumulate:Count = 1                # Pieces that a process cuts its share of a batch into, to save memory
     eval_every:Count = 500              # Steps between evaluations
-    checkpoint_minutes:NonNegative = 1. # Minutes between checkpoints
+    checkpoint_minutes:ZeroOrMore = 1. # Minutes between checkpoints
     tensorboard:bool = False            # Write the history for TensorBoard too
 
 # %% ../nbs/07_training.ipynb #4c4e2d58
