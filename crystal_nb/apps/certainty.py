@@ -23,10 +23,8 @@ from ..atom_codes import unit_columns
 from ..segmentation import connected
 from ..training import Config
 from ..runs import load_model
-
-from ..spectral import SpectralCode
+from ..vae import DensityVAE
 from ..voxels import species
-from .box import traits
 
 # %% ../../nbs/apps/certainty.ipynb #2be030a7
 @lru_cache
@@ -180,10 +178,10 @@ def number_deviations(
 def saved_code(
     folder:Path,  # Of a model
     changed:int,  # When its weights were written: a new model in the old folder is another one
-)->tuple[Config,SpectralCode|None]: # Its settings; its code, None if that is not linear
+)->tuple[Config,DensityVAE|None]: # Its settings; its code, None if that is not linear
     "The code of a model, without its network."
     vae, _, config = load_model(folder)
-    return config, vae if type(vae) is SpectralCode else None
+    return config, vae if vae.linear else None
 
 def linear_code(
     model:str|Path,          # Name of a shipped model, or a folder
@@ -255,7 +253,7 @@ def chance_of_network(
     noise:float,    # Standard deviation of the noise on each number, in units of its own
 )->float:           # 0 to 1; nan where it was not measured
     "The chance that the shipped network alone gives the crystal back exactly."
-    weights = NETWORK.get(traits(config).kind)
+    weights = NETWORK.get(config.representation.kind)
     if weights is None:
         return math.nan
     return logistic(weights, atoms=math.log(atoms), merges=math.log(min(merges, 2.)), noise=noise)

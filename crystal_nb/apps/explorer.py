@@ -25,7 +25,6 @@ from ..figures import View
 from ..figures import draw_edges
 from ..figures import draw_space
 from ..figures import element_legend
-from .box import traits
 from .scene import AXES
 from .scene import Panels
 from .scene import corner
@@ -34,7 +33,6 @@ from .scene import levels
 from .scene import planes
 from .stages import Stages
 from .stages import follow
-from .stages import lattice_numbers
 from .stages import one_sample
 from .stages import spoiling
 
@@ -245,7 +243,7 @@ def make_sliders(
 )->dict:           # Name of the setting -> its slider
     "A slider for each setting."
     s, latents = settings, model.config.latents
-    few = min(lattice_numbers(model) + 10, s.latents)
+    few = min(model.config.representation.lattice_numbers + 10, s.latents)
     noises = [(f"{v:g}", v) for v in sorted({*NOISES, s.noise})]
     wide = dict(style=dict(description_width="118px"), layout=dict(width="335px", height="26px"))
     real = dict(step=.05, readout_format=".2f", **wide)
@@ -336,9 +334,9 @@ def explore(
     "One crystal at every stage of its way through the numbers."
     if not isinstance(model, CrystalAutoencoder):
         model = CrystalAutoencoder.from_pretrained(model)
-    kind = traits(model.config)
-    if kind.repeats and not kind.reads_lattice:
-        raise ValueError("this model's code holds a whole cube; use one of unit cells or of folded cubes, "
+    representation = model.config.representation
+    if representation.repeats and not representation.reads_lattice:
+        raise ValueError("this model's code holds a whole cube; use one whose code holds atoms and lattice, "
                          "such as the shipped unit-cell and repeating")
     settings = spoiling(model, sigma, radius, latents, noise)
     formula, sample = one_sample(model, structure, seed)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CURVES', 'TITLES', 'Passage', 'make_passage', 'fill_energies', 'say_point', 'save_frame', 'draw_points',
            'draw_curves', 'draw_passage', 'curve_points', 'curve_svg', 'draw_point', 'make_button', 'Navigator',
-           'prior_of', 'navigate']
+           'navigate']
 
 # %% ../../nbs/apps/navigator.ipynb #0a570004
 import html
@@ -15,14 +15,13 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from ..runs import ModelError
 from ..runs import atomic
 from ..autoencoder import CrystalAutoencoder
 from ..evaluation import Decoded
 from ..evaluation import cell_to_cube
 from ..draws import DRAW_NOISE
+from ..paths import choose_path
 from ..paths import interpolate
-from ..generation import load_prior
 from ..relaxation import potential
 from ..relaxation import quiet
 from ..relaxation import unfit
@@ -56,14 +55,11 @@ def make_passage(
     model:CrystalAutoencoder,
     a, b,                 # Crystals: pymatgen `Structure`s, paths of CIFs, or their text
     steps:int=21,         # Points, the ends included
-    kind:str|None=None,   # "linear", "spherical" or "flow"; None: "flow" if there is a prior, else "linear"
+    kind:str|None=None,   # "linear", "spherical", "flow"; None: "flow" if there is a learned prior
     noise:float=DRAW_NOISE, # For the fit, see `draws.read_draws`
-    prior=None,           # A `FlowPrior`, for "flow"
 )->Passage:
     "Every crystal on a path, read."
-    if steps < 2:
-        raise ValueError(f"{steps} steps leave no room for two ends; use 2 or more")
-    kind = kind or ("linear" if prior is None else "flow")
+    kind, prior = choose_path(model, kind)
     ends = [one_crystal(x).structures()[0] for x in (a, b)]
     g = interpolate(model, *ends, steps, kind, prior, noise, progress=True)
     rho = np.concatenate([model.density(z).cpu().numpy()[:, 0] for z in g.z.split(32)])
@@ -309,21 +305,6 @@ class Navigator(widgets.VBox):
         self.update()
 
 # %% ../../nbs/apps/navigator.ipynb #4da2facd
-def prior_of(
-    model,          # Name or folder of a model, or a `CrystalAutoencoder`
-    kind:str|None,  # Path; None: "flow" if there is a prior
-):                  # A `FlowPrior`, or None
-    "The learned prior of a model; `ModelError` if a path needs it and there is none."
-    if kind not in (None, "flow"):
-        return None
-    if isinstance(model, CrystalAutoencoder):
-        model = "repeating" if model.config.representation.reads_lattice else "unit-cell"
-    try:
-        return load_prior(model)
-    except ModelError:
-        if kind:
-            raise
-
 def navigate(
     a, b,                       # Crystals: pymatgen `Structure`s, paths of CIFs, or their text
     model="unit-cell",          # Name or folder of a model, or a `CrystalAutoencoder`
@@ -333,8 +314,7 @@ def navigate(
     static:bool=False,          # A plain picture instead of a slider
 ):                              # A `Navigator`, or a matplotlib figure
     "A slider between two crystals."
-    prior = prior_of(model, kind)
     if not isinstance(model, CrystalAutoencoder):
         model = CrystalAutoencoder.from_pretrained(model)
-    p = make_passage(model, a, b, steps, kind, prior=prior)
+    p = make_passage(model, a, b, steps, kind)
     return draw_passage(p) if static else Navigator(p, folder, model.config.box)

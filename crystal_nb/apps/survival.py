@@ -31,7 +31,6 @@ from .box import check_lattice
 from .box import one_crystal
 from .box import place_often
 from .box import smallest_cell
-from .box import traits
 from .certainty import Certainty
 from .certainty import Contrast
 from .certainty import ROUNDING
@@ -55,8 +54,8 @@ def count_unknowns(
     atoms:int,     # In the sample
 )->int:
     "Four for each atom, and nine for a lattice."
-    kind = traits(config)
-    return 4*atoms + 9*(kind.repeats or kind.carries_lattice)
+    representation = config.representation
+    return 4*atoms + 9*(representation.repeats or representation.carries_lattice)
 
 def check_equations(
     crystal:Crystals,
@@ -92,7 +91,7 @@ def check_contrast(
         latents = min(3375, round(config.latents/sigma**3, -2))
         remedy = Remedy("smaller sigma", dict(sigma=sigma, latents=latents))
     else:
-        remedy = Remedy("no sigma", dict(step=config.box/config.grid.voxels))
+        remedy = Remedy("no sigma", dict(step=config.grid.step))
     return Check("contrast", c.valley, WATCH, (remedy,))
 
 def check_spheres(
@@ -174,7 +173,7 @@ class Examination:
     ):
         self.crystal, self.model, self.seed = one_crystal(structure), str(model), seed
         self.config, self.known = linear_code(model)[0], {}
-        self.kind = traits(self.config)
+        self.representation = self.config.representation
         self.placed, self.chance_placed = place_often(self.crystal, self.config, seed=seed)
         self.rows = self.fitting_first()[:oriented if self.placed.share else 0]
         self.rows = self.rows[:int(self.placed.fits.sum())]
@@ -184,7 +183,7 @@ class Examination:
     def check_placing(self)->list[Check]: # Box; lattice where it is read
         "What does not depend on a question."
         box = check_box(self.crystal, self.config, self.placed, self.chance_placed, self.seed)
-        if not self.kind.repeats:
+        if not self.representation.repeats:
             return [box]
         return [box, check_lattice(self.crystal, self.config, self.placed, self.seed)]
 
@@ -196,7 +195,7 @@ class Examination:
         "The atoms of one orientation: one that fits, or the one that fails by least."
         p = self.placed
         k = self.fitting_first()[0] if p.fits.any() else p.reach.argmin()
-        if not self.kind.repeats or self.kind.reads_lattice:
+        if not self.representation.repeats or self.representation.reads_lattice:
             return p.Z, p.xyz[k]
         Z, xyz = tile(p.Z[None], p.xyz[k][None], p.lattice[k][None], self.config.box)
         return Z[0], xyz[0]
@@ -210,7 +209,7 @@ class Examination:
     def derivatives(self, sigma:float)->list[Tensor]: # For each orientation as from `derivatives`; empty if not linear
         "How the numbers depend on the atoms."
         codes = linear_code(self.model, sigma)[1]
-        if codes is None or (self.kind.repeats and not self.kind.reads_lattice):
+        if codes is None or (self.representation.repeats and not self.representation.reads_lattice):
             return []
         return [derivatives(codes, self.placed.Z, self.placed.xyz[k]) for k in self.rows]
 
@@ -278,7 +277,7 @@ def check_question(
     latents:int|None,
 )->tuple[float,int,int]:  # Sigma, Å; numbers of the code; of these, numbers of the density
     "Fill in what was not given; `ValueError` for what cannot be asked."
-    c, lattice = e.config, 9*e.kind.carries_lattice
+    c, lattice = e.config, e.representation.lattice_numbers
     sigma, latents = sigma or c.sigma, latents or c.latents
     if noise < 0:
         raise ValueError(f"noise is {noise:g}; it is a standard deviation: give 0 or more")
@@ -314,7 +313,7 @@ def find_chances(
 )->tuple[float,float]:       # Of the fit; of the network alone. 0 to 1, nan if not known
     "The chances that the crystal comes back exactly: in the box, its lattice seen, and its atoms right."
     found, fit = e.chance_placed*e.placed.seen, left.chance
-    if certain and e.kind.repeats:
+    if certain and e.representation.repeats:
         volume = float(torch.linalg.det(e.placed.lattice[0]).abs())
         fit *= chance_inside(certain, noise, volume, e.config.box)
     network = chance_of_network(e.config, len(e.placed.Z), merges, noise) if shipped else math.nan
@@ -340,7 +339,7 @@ def judge(
     c, p, n = e.config, e.placed, len(e.placed.Z)
     sigma, latents, numbers = check_question(e, noise, sigma, latents)
     certain, contrast, (spheres, pieces) = e.certain(sigma, numbers), e.contrast(sigma), e.pieces()
-    placed = p.share or (e.kind.repeats and not e.kind.reads_lattice)
+    placed = p.share or (e.representation.repeats and not e.representation.reads_lattice)
     left = what_remains(certain, p.Z, noise) if placed else NOT_PLACED
     checks = [
         *e.placing,
@@ -353,8 +352,8 @@ def judge(
     chance, network = find_chances(e, left, certain, noise, contrast.merges/sigma, shipped)
     verdict = decide(checks, chance)
     return Survival(
-        formula=e.crystal.formula(0), atoms=n, model=e.model, repeats=e.kind.repeats,
-        reads_lattice=e.kind.reads_lattice, box=c.box,
+        formula=e.crystal.formula(0), atoms=n, model=e.model, repeats=e.representation.repeats,
+        reads_lattice=e.representation.reads_lattice, box=c.box,
         sigma=sigma, latents=latents, noise=noise,
         verdict=verdict, checks=checks,
         contrast=contrast, pair=name_pair(contrast, e.drawn[0]), spheres=spheres, pieces=pieces,

@@ -419,7 +419,7 @@ def make_sliders(
     e:Examination,
 )->tuple:
     "Sigma, noise and the numbers that are used."
-    lattice = 9*e.kind.carries_lattice
+    lattice = e.representation.lattice_numbers
     sigma = make_slider(widgets.FloatSlider, "cnb-sigma", description="sigma (Å)", value=s.sigma,
                         min=min(.3, s.sigma), max=max(2., s.sigma), step=.05)
     noise = make_slider(widgets.FloatSlider, "cnb-noise", description="noise", value=s.noise,
