@@ -8,7 +8,9 @@ __all__ = ['FAR', 'ATOM_COLUMNS', 'CRYSTAL_COLUMNS', 'as_arrays', 'flatten_atoms
            'cell_to_cube', 'score_crystals', 'join_evaluations', 'write_csv']
 
 # %% ../nbs/14_evaluation.ipynb #621fedd4
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 import pandas as pd
@@ -288,9 +290,12 @@ def join_evaluations(
     return replace(parts[0], crystals=crystals, atoms=atoms, structures=structures)
 
 # %% ../nbs/14_evaluation.ipynb #190dff7d
-def write_csv(frame, path):
+def write_csv(
+    frame:pd.DataFrame,  # What to write
+    path:str|Path,       # File
+)->Path:                 # The file
     "Write a CSV file in one step: the old file or the whole new one, never half."
-    import os
+    path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         frame.to_csv(partial, index=False, float_format="%.6g")
