@@ -322,7 +322,7 @@ def say_status(s:Stages)->str:
 
 # %% ../../nbs/apps/explorer.ipynb #cae7d9c5
 def explore(
-    structure,                  # A pymatgen `Structure`, the path of a CIF, its text, or a `Crystals` of one
+    structure,                  # Whatever holds one crystal, see `read`: a path, a `Structure`, ASE `Atoms`
     model="unit-cell",          # Name or folder of a model, or a `CrystalAutoencoder`
     sigma:float|None=None,      # Width of the Gaussians, Å; None: the model's own
     radius:float|None=None,     # Of the painted spheres, Å; None: the model's own

@@ -53,7 +53,7 @@ class Passage:
 
 def make_passage(
     model:CrystalAutoencoder,
-    a, b,                 # Crystals: pymatgen `Structure`s, paths of CIFs, or their text
+    a, b,                 # Crystals: paths, `Structure`s, ASE `Atoms`, whatever `read` takes
     steps:int=21,         # Points, the ends included
     kind:str|None=None,   # "linear", "spherical", "flow"; None: "flow" if there is a learned prior
     noise:float=DRAW_NOISE, # For the fit, see `draws.read_draws`
@@ -306,7 +306,7 @@ class Navigator(widgets.VBox):
 
 # %% ../../nbs/apps/navigator.ipynb #4da2facd
 def navigate(
-    a, b,                       # Crystals: pymatgen `Structure`s, paths of CIFs, or their text
+    a, b,                       # Crystals: paths, `Structure`s, ASE `Atoms`, whatever `read` takes
     model="unit-cell",          # Name or folder of a model, or a `CrystalAutoencoder`
     steps:int=21,               # Points, the ends included
     kind:str|None=None,         # Path: "linear", "spherical" or "flow"; None: "flow" if the model has a learned prior

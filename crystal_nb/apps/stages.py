@@ -37,7 +37,7 @@ from .box import one_crystal
 # %% ../../nbs/apps/stages.ipynb #427bedae
 def one_sample(
     model:CrystalAutoencoder,
-    structure,    # A pymatgen `Structure`, the path of a CIF, its text, or a `Crystals` of one
+    structure,    # Whatever holds one crystal, see `read`: a path, a `Structure`, ASE `Atoms`
     seed:int|None=None, # Of a random orientation; None: upright, as `encode` does it
 )->tuple[str,Samples]: # Its formula; the crystal in the box, a set of one
     "A crystal placed in the box of a model; `ValueError` says why it cannot be."

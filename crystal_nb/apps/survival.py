@@ -365,7 +365,7 @@ def judge(
     )
 
 def predict_survival(
-    structure,                  # A pymatgen `Structure`, the path of a CIF, its text, or a `Crystals` of one
+    structure,                  # Whatever holds one crystal, see `read`: a path, a `Structure`, ASE `Atoms`
     model:str|Path="unit-cell", # Name of a shipped model, or a folder that training wrote
     noise:float=0.,             # Standard deviation of the noise on each number of the code, in units of its own
     sigma:float|None=None,      # Width of the Gaussians, Å; None: the model's own

@@ -474,7 +474,7 @@ def in_notebook()->bool:
     return hasattr(get_ipython(), "kernel")
 
 def will_it_survive(
-    structure,               # A pymatgen `Structure`, the path of a CIF, its text, or a `Crystals` of one
+    structure,               # Whatever holds one crystal, see `read`: a path, a `Structure`, ASE `Atoms`
     model:str|Path="unit-cell", # Name of a shipped model ("unit-cell" or "repeating"), or a folder that training wrote
     noise:float=0.,          # Standard deviation of the noise on each number of the code, in units of its own
     sigma:float|None=None,   # Width of the Gaussians, Å; None: the model's own
