@@ -10,6 +10,7 @@ __all__ = ['read_rows', 'Reconstruction', 'join_reconstructions', 'Codes', 'Crys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
 from typing import NamedTuple
 import numpy as np
@@ -27,11 +28,12 @@ def read_rows(
 )->tuple: # The crystals; their rows, `(crystals,)`; those left out: data frame `id, reason`, by row
     "Read crystals, and number what was read: row 0 is the first entry, whether it could be read or not."
     readable = []
-    def count_rows(function, chunks):
-        for crystals, refused in map(function, chunks):
-            readable.extend([True]*len(crystals) + [False]*len(refused))
+    def one_by_one(function, chunks):
+        for entry in chain.from_iterable(chunks):
+            crystals, refused = function([entry])
+            readable.append(not refused)
             yield crystals, refused
-    crystals, skipped = read(source, progress=False, map=count_rows)
+    crystals, skipped = read(source, progress=False, map=one_by_one)
     readable = np.array(readable or [True]*len(crystals), bool)
     return crystals, np.flatnonzero(readable), skipped.set_index(np.flatnonzero(~readable))
 
