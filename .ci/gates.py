@@ -102,14 +102,15 @@ def floor(path):
 
 
 def imports():
-    "Imports go downward only: the book from smaller numbers, experiments from the book, applications from both."
+    "Imports go downward only, but in a page's opening example, which stands before the first exported cell."
     at, wrong = {"experiments": ("experiments", "")}, []
     at |= {name: floor(path) for path in notebooks() for _, source, _ in cells(path)
            for name in re.findall(r"^#\|\s*default_exp\s+(\S+)", source, re.M)}
     below = {"experiments": ("book", "experiments"), "apps": ("book", "experiments", "apps")}
     for path in notebooks():
         place, number = floor(path)
-        for i, source, _ in cells(path):
+        exported = [i for i, source, _ in cells(path) if re.search(r"^#\|\s*export", source, re.M)]
+        for i, source, _ in cells(path)[min(exported, default=0):]:
             for name in re.findall(r"^\s*(?:from|import) crystal_nb\.([\w.]+)", source, re.M):
                 where, its = at.get(name, ("nowhere", ""))
                 good = where == "book" and its <= number if place == "book" else where in below.get(place, [where])
