@@ -110,11 +110,11 @@ def imports():
     for path in notebooks():
         place, number = floor(path)
         exported = [i for i, source, _ in cells(path) if re.search(r"^#\|\s*export", source, re.M)]
-        for i, source, _ in cells(path)[min(exported, default=0):]:
+        for i, source, _ in cells(path):
             for name in re.findall(r"^\s*(?:from|import) crystal_nb\.([\w.]+)", source, re.M):
                 where, its = at.get(name, ("nowhere", ""))
                 good = where == "book" and its <= number if place == "book" else where in below.get(place, [where])
-                if where == "nowhere" or not good:
+                if where == "nowhere" or not good and i >= min(exported, default=0):
                     wrong.append(f"{path.relative_to(ROOT)} cell {i}: imports {name} ({where} {its})")
     return wrong
 
