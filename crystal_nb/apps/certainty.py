@@ -20,7 +20,7 @@ from torch import Tensor
 from ..autoencoder import find_model
 from ..atom_codes import AtomCodes
 from ..atom_codes import unit_columns
-from ..segmentation import connected
+from ..segmentation import find_components
 from ..training import Config
 from ..runs import load_model
 from ..vae import DensityVAE
@@ -111,7 +111,7 @@ def count_pieces(
 )->tuple[int,int]: # Pairs of atoms whose spheres overlap; connected pieces of all spheres, on the grid
     "Which spheres touch, and what the paper's Appendix D would count."
     S = species(Z[None], xyz[None].float(), config.grid, config.radius)
-    piece = connected((S > 0).nonzero(as_tuple=True), S.shape)
+    piece = find_components((S > 0).nonzero(as_tuple=True), S.shape)
     near = torch.cdist(xyz.double(), xyz.double()) < 2*config.radius
     return int(near.triu(1).sum()), int(piece.max()) + 1 if len(piece) else 0
 
