@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .crystals import Crystals, keep
 from .samples import Samples, inside
 from .training import Config, field
-from .runs import ModelError, load_model, save_model
+from .models import ModelError, load_model, save_model
 from .segmentation import segment
 from .refinement import refine
 from .lattice import Found, found_samples, read_field, read_samples

@@ -26,7 +26,7 @@ from .crystals import Crystals, spell_formula
 from .reading import track
 from .samples import make_generator, shortest_basis
 from .voxels import density
-from .runs import make_folder
+from .models import make_folder
 from .segmentation import segment
 from .atom_codes import AtomCodes, present_first
 from .refinement import Fit, add_atom, fit_atoms, residual_limit

@@ -26,7 +26,8 @@ from .reading import say, track
 from .samples import Samples, central, in_cells, inside, make_generator, niggli_basis, padded
 from .samples import stream_seed, turn_upright
 from .representations import Representation
-from .runs import ModelError, Stop, atomic, make_folder
+from .models import ModelError, atomic, make_folder
+from .runs import Stop
 from .autoencoder import CrystalAutoencoder, find_model
 
 # %% ../nbs/17_generation.ipynb #096e5663

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 from .reading import read
 from .autoencoder import CrystalAutoencoder
-from .runs import ModelError
+from .models import ModelError
 from .generation import FlowPrior, encode_upright, find_prior, from_noise, to_noise
 from .draws import DRAW_NOISE, Generated, read_draws
 

@@ -22,7 +22,7 @@ from ..atom_codes import AtomCodes
 from ..atom_codes import unit_columns
 from ..segmentation import find_components
 from ..training import Config
-from ..runs import load_model
+from ..models import load_model
 from ..vae import DensityVAE
 from ..voxels import species
 

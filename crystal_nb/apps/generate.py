@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from ..crystals import Crystals
 from ..reading import track
-from ..runs import ModelError
+from ..models import ModelError
 from ..evaluation import cell_to_cube, write_csv
 from ..autoencoder import CrystalAutoencoder
 from ..generation import FlowPrior, find_prior

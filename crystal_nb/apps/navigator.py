@@ -15,7 +15,7 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from ..runs import atomic
+from ..models import atomic
 from ..autoencoder import CrystalAutoencoder
 from ..evaluation import Decoded
 from ..evaluation import cell_to_cube

@@ -30,7 +30,7 @@ from pymatgen.io.cif import CifWriter
 from .. import __version__
 from ..crystals import Crystals
 from ..reading import say
-from ..runs import atomic
+from ..models import atomic
 from ..evaluation import Decoded, write_csv
 from ..autoencoder import find_model
 

@@ -24,7 +24,8 @@ from ..samples import cube_samples, make_generator, stream_seed
 from ..voxels import Grid, density
 from ..spectral import coarsen
 from ..training import field, place
-from ..runs import ModelError, atomic, make_folder, prepare_data
+from ..models import ModelError, atomic, make_folder
+from ..runs import prepare_data
 from ..autoencoder import CrystalAutoencoder
 
 # %% ../../nbs/experiments/discriminator.ipynb #a62fa206

@@ -12,4 +12,5 @@ from ..crystals import group_of
 from ..unet import CLASSES
 
 # %% ../../nbs/experiments/groups.ipynb #fd552de3
-CLASSES["groups"] = torch.as_tensor(group_of(np.arange(95)))  # class of each atomic number: group 1 to 18, 19 lanthanides, 20 actinides
+# class of each atomic number: group 1 to 18, 19 lanthanides, 20 actinides
+CLASSES["groups"] = torch.as_tensor(group_of(np.arange(95)))
