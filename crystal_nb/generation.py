@@ -6,7 +6,7 @@
 __all__ = ['ELEMENTS', 'CONDITIONS', 'MOST_ELEMENTS', 'make_condition', 'requested_number', 'requested_counts', 'pack_requests',
            'unpack_requests', 'mask_condition', 'FlowPrior', 'residual_block', 'flow_loss', 'integrate', 'to_noise',
            'from_noise', 'save_prior', 'load_prior', 'find_prior', 'tabulate_elements', 'place_as_trained',
-           'encode_upright', 'new_prior', 'PriorRun', 'warm_cosine', 'fit_prior', 'codes_to_learn']
+           'encode_upright', 'codes_to_learn', 'new_prior', 'warm_cosine', 'PriorRun', 'fit_prior']
 
 # %% ../nbs/17_generation.ipynb #768fad63
 import copy
@@ -298,6 +298,21 @@ def encode_upright(
     counts = tabulate_elements(crystals[placed])
     return torch.cat(z), make_condition(counts, counts.sum(1)), placed
 
+# %% ../nbs/17_generation.ipynb #c17e0020
+def codes_to_learn(
+    model:CrystalAutoencoder,
+    crystals:Crystals,
+    most_atoms:int,  # Larger cells are left out
+    progress:bool,
+)->tuple[Tensor,Tensor]: # Codes `(placed, latents)` and their conditions `(placed, 97)`, unitless
+    "The codes of those crystals that the model and the prior are for."
+    if model.config.data.filter != "none":
+        crystals = crystals[keep(crystals, model.config.data.filter, model.config.box)]
+    z, c, _ = encode_upright(model, crystals[crystals.counts <= most_atoms], progress=progress)
+    if len(z) < 2:
+        raise ModelError(f"{len(z)} of {len(crystals)} crystals fit the box; give more crystals")
+    return z, c
+
 # %% ../nbs/17_generation.ipynb #c17e0011
 def new_prior(
     z:Tensor,    # Codes, `(crystals, latents)`, unitless
@@ -316,6 +331,15 @@ def new_prior(
     prior.std.copy_(z.std(0).clamp_min(1e-3))
     return prior
 
+# %% ../nbs/17_generation.ipynb #c17e0018
+def warm_cosine(
+    step:int,
+    steps:int,  # In all
+)->float:       # Unitless
+    "The learning rate as a share of its largest: 200 steps of warming up, then a cosine."
+    return min(1, (step + 1)/200)*(.5*(1 + math.cos(math.pi*step/steps)) + .003)
+
+# %% ../nbs/17_generation.ipynb #c17e0019
 class PriorRun:
     "A prior in training: the network, the average of its weights, the optimizer, and the loss so far."
     def __init__(self, prior:FlowPrior, lr:float, steps:int, seed:int):
@@ -369,13 +393,6 @@ class PriorRun:
     def losses(self)->pd.DataFrame: # `step`, `loss`
         return pd.DataFrame(self.history, columns=["step", "loss"])
 
-def warm_cosine(
-    step:int,
-    steps:int,  # In all
-)->float:       # Unitless
-    "The learning rate as a share of its largest: 200 steps of warming up, then a cosine."
-    return min(1, (step + 1)/200)*(.5*(1 + math.cos(math.pi*step/steps)) + .003)
-
 # %% ../nbs/17_generation.ipynb #42073cb8
 def fit_prior(
     model:CrystalAutoencoder,
@@ -421,17 +438,3 @@ def fit_prior(
         leave.pass_on(f"stopped after step {run.step:,} of {steps:,}; "
                       f"fit_prior with resume=True goes on from {out/'prior.pt'}")
     return run.average, run.losses()
-
-def codes_to_learn(
-    model:CrystalAutoencoder,
-    crystals:Crystals,
-    most_atoms:int,  # Larger cells are left out
-    progress:bool,
-)->tuple[Tensor,Tensor]: # Codes `(placed, latents)` and their conditions `(placed, 97)`, unitless
-    "The codes of those crystals that the model and the prior are for."
-    if model.config.data.filter != "none":
-        crystals = crystals[keep(crystals, model.config.data.filter, model.config.box)]
-    z, c, _ = encode_upright(model, crystals[crystals.counts <= most_atoms], progress=progress)
-    if len(z) < 2:
-        raise ModelError(f"{len(z)} of {len(crystals)} crystals fit the box; give more crystals")
-    return z, c
