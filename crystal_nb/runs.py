@@ -102,6 +102,7 @@ def fingerprint(*sets:Crystals)->str:
         h.update(np.ascontiguousarray(s.lattice).tobytes() + b"/")
     return h.hexdigest()
 
+# %% ../nbs/08_runs.ipynb #5b2237aa
 def save_checkpoint(path:Path, run:Run):
     "Write the whole state of a run."
     saved = dict(format=FORMAT, version=__version__, config=run.config.to_dict(), data=run.data, run=run.state_dict())
@@ -150,6 +151,7 @@ def usable(
             bar.update(len(some))
     return mask
 
+# %% ../nbs/08_runs.ipynb #04a3f6fa
 def prepare_data(
     crystals:Crystals,
     val:Crystals|None,     # None = split off by composition
@@ -288,6 +290,7 @@ def evaluate_run(
     run.best, run.totals = min(run.best, row["val_loss"]), {}
     return row
 
+# %% ../nbs/08_runs.ipynb #640b5990
 class Reporter:
     "How far a run is, and every row of its history, on stderr; and its speed."
     def __init__(self, show:bool):

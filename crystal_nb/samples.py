@@ -142,6 +142,7 @@ class Turns:
         "How far to shift each crystal at this attempt."
         return self.draw(torch.rand, rows, 3, torch.float64)[:, None]
 
+# %% ../nbs/02_samples.ipynb #6193f565
 @lru_cache(maxsize=256)
 def listed_turns(
     attempt:int,  # Counts from 0, which turns nothing
@@ -443,6 +444,7 @@ def niggli_basis(
             cells[i] = torch.as_tensor(np.array(found))
     return cells*torch.linalg.det(cells).sign()[:, None, None]
 
+# %% ../nbs/02_samples.ipynb #e9ee0993
 @lru_cache
 def changes_of_basis()->Tensor: # `(3480, 3, 3)`, float64, unitless
     "All matrices of -1, 0 and 1 with determinant one."
