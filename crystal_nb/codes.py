@@ -125,13 +125,12 @@ class CrystalCode:
 
     # what its users get
 
-    def place_some(self, source, seed:int|None=None, filter:str="none")->tuple[Crystals, Samples, pd.DataFrame]:
+    def place_some(self, crystals:Crystals, seed:int|None=None,
+                   filter:str="none")->tuple[Crystals, Samples, pd.DataFrame]:
         "The crystals that found a place, their samples, and the others: `id`, `reason`."
-        crystals, _, skipped = read_rows(source)
         samples, reasons = self.place(crystals, seed, filter)
         placed = np.array([not reason for reason in reasons], bool)
-        skipped = pd.concat([skipped, list_failed(crystals.ids, reasons)], ignore_index=True)
-        return crystals[placed], Samples(*(t[placed] for t in samples)), skipped
+        return crystals[placed], Samples(*(t[placed] for t in samples)), list_failed(crystals.ids, reasons)
 
     def encode(self,
         source,                    # A path, a folder, structures of pymatgen or ASE, or a list or column of these
