@@ -167,6 +167,7 @@ class DeepSettings(SpectralSettings):
 class ResidualSettings(VAESettings):
     "Settings of the autoencoder that starts as the best linear one."
     kind:ClassVar[str] = "residual"
+    noise:ClassVar[float] = .01  # Of the linear code that it starts from; the posterior replaces it
     fit_samples:Count = 24000  # Samples of the training crystals that the linear code is fitted to
     vae_width:Count = 16       # Half of the channels at the coarse resolution
     network:ClassVar[type[ResidualVAE]] = ResidualVAE  # What is built
