@@ -258,7 +258,7 @@ def encode(
     limit:Limit=None,
     seed:seed_option("Turn each crystal at random, by this seed and its id. Default: upright.", int|None)=None,
     upright:Annotated[bool, typer.Option("--upright",
-        help="Encode every crystal in its standard orientation, as the learned prior sees them. The default.")]=False,
+        help="Encode every crystal where the learned prior sees it.")]=False,
     device:Device=None,
     resume:Resume=True,
 ):
@@ -266,7 +266,7 @@ def encode(
     from crystal_nb.apps.generate import encode_source
     if out.suffix != ".npz":
         raise ValueError(f"{out}: codes are written as .npz; give --out a name that ends so")
-    encode_source(source, out, model, pick_device(device), limit, None if upright else seed, not resume)
+    encode_source(source, out, model, pick_device(device), limit, seed, upright, not resume)
 
 # %% ../../nbs/apps/cli.ipynb #ad220bb4
 @app.command(help="Decode codes into crystals.\n\nWrites into DIR: generated.csv (a row a code), z.npz and cif/.")

@@ -26,7 +26,7 @@ from ..reading import track
 from ..models import ModelError
 from ..evaluation import cell_to_cube, write_csv
 from ..autoencoder import CrystalAutoencoder
-from ..generation import FlowPrior, find_prior
+from ..generation import FlowPrior, encode_upright, find_prior
 from ..draws import DRAW_NOISE, draw_codes, read_draws
 from ..paths import choose_path, codes_between
 from ..films import interpolation_frames, movie
@@ -41,8 +41,13 @@ def encode_batch(
     autoencoder:CrystalAutoencoder,
     crystals:Crystals,
     seed:int|None=None, # Of random orientations; None: upright
+    upright:bool=False, # As the learned priors know crystals
 )->tuple:               # Ids; codes, `(ids, latents)`, unitless; those without a code: data frame `id, reason`
     "Codes of the crystals that have one."
+    if upright:
+        z, _, placed = encode_upright(autoencoder, crystals)
+        left = pd.DataFrame(dict(id=crystals.ids[~placed], reason=f"does not fit the {autoencoder.box:g} Å box"), dtype=str)
+        return list(crystals.ids[placed]), z.numpy(), left
     z, skipped = autoencoder.encode(crystals, seed, return_skipped=True)
     made = ~np.isin(np.arange(len(crystals)), skipped.index)
     return list(crystals.ids[made]), z[made].cpu().numpy(), skipped
@@ -73,7 +78,7 @@ def codes_there(
 def collect_codes(
     autoencoder:CrystalAutoencoder,
     crystals:Crystals,
-    seed:int|None,  # Of random orientations; None: upright
+    how:dict,       # `seed` and `upright`, as `encode_batch` takes them
     codes:dict,     # Id -> code, `(latents,)`, unitless; those that come are added
     save,           # Called every minute
     size:int=256,   # Crystals at a time
@@ -85,7 +90,7 @@ def collect_codes(
     try:
         with track(total=len(crystals), desc="Encoding", unit="crystals", done=len(codes)) as bar:
             for i in range(0, len(todo), size):
-                ids, z, left = encode_batch(autoencoder, todo[i:i + size], seed)
+                ids, z, left = encode_batch(autoencoder, todo[i:i + size], **how)
                 codes.update(zip(ids, z))
                 skipped.append(left)
                 bar.update(len(ids) + len(left))
@@ -109,14 +114,15 @@ def encode_source(
     device:str="cpu",      # Where it is to run
     limit:int|None=None,   # Read only so many crystals
     seed:int|None=None,    # Of random orientations; None: upright
+    upright:bool=False,    # As the learned priors know crystals
     anew:bool=False,       # Throw away what an interrupted run left
 ):
     "Read, encode, write, print."
-    beside = out.with_suffix(".skipped.csv")
+    beside, how = out.with_suffix(".skipped.csv"), dict(seed=seed, upright=upright)
     with made_folder(out.parent), locked(out.parent/f".{out.name}.lock"):
         autoencoder = load(model, device)
         crystals, skipped = read(source, limit)
-        made = describe_run("encode", model, source=os.path.normpath(source), limit=limit, seed=seed)
+        made = describe_run("encode", model, source=os.path.normpath(source), limit=limit, **how)
         made["crystals"] = digest_crystals(crystals)
         codes = codes_there(out, made, anew)
 
@@ -126,7 +132,7 @@ def encode_source(
             if ids:
                 write_codes(out, np.stack([codes[id] for id in ids]), ids, model, run=run)
 
-        left, stopped = collect_codes(autoencoder, crystals, seed, codes, save)
+        left, stopped = collect_codes(autoencoder, crystals, how, codes, save)
         with defer_signals():
             save(complete=stopped is None)
             skipped = pd.concat([skipped, left], ignore_index=True)

@@ -32,8 +32,7 @@ def read_source(
     "Read a source, list what was skipped, and refuse one of which nothing is left."
     crystals, skipped = read(source, limit)
     if not len(crystals):
-        list_skipped(out, skipped)
-        raise nothing_left(source, skipped, out/"skipped.csv")
+        raise nothing_left(source, skipped, list_skipped(out, skipped))
     write_csv(skipped, out/"skipped.csv")
     return crystals, skipped
 
@@ -90,8 +89,8 @@ def learn_prior(
         crystals, _ = read_source(source, out, limit)
         known = np.isin(crystals.compositions(), prototypes().compositions()) & autoencoder.config.data.exclude_prototypes
         if known.all():
-            raise ValueError(f"{source}: every crystal has the composition of a prototype, which this model leaves out "
-                             "of learning; give other crystals")
+            raise ValueError(f"{source}: every crystal has the composition of a prototype, which this model leaves "
+                             "out of learning; give other crystals")
         try:
             _, history = fit_prior(autoencoder, crystals[~known], out, steps=steps, seed=seed, resume=resume)
         except (KeyboardInterrupt, SystemExit) as e:
@@ -132,8 +131,7 @@ def judge_draws(
         second = load(apply) if apply else None
         crystals, skipped = read(source, limit)
         if not len(crystals):
-            list_skipped(out, skipped)
-            raise nothing_left(source, skipped, out/"skipped.csv")
+            raise nothing_left(source, skipped, list_skipped(out, skipped))
         write_csv(skipped, Path(part)/"skipped.csv")
         made = describe_run("discriminator", model, source=source)
         refuse_others_files(out, made)

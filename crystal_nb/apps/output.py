@@ -435,22 +435,23 @@ def what_was_read(
 def nothing_left(
     source:str,   # What was read
     skipped,      # Data frame `id, reason`
-    listed:Path,  # File that lists them, if it was written
+    listed:Path|None=None, # File that lists them, if there is one
 )->ValueError:
     "The error for a source of which nothing could be used."
     if not len(skipped):
         return ValueError(f"{source}: holds no crystals; give a source that does")
     commonest = skipped.reason.str.split(":").str[0].mode()[0]
     remedy = next((r for reason, r in REMEDIES.items() if commonest.startswith(reason)), "see the reasons")
-    where = f"; listed in {listed}" if listed.exists() else ""
+    where = f"; listed in {listed}" if listed else ""
     return ValueError(f"{source}: no crystal could be used ({counted(skipped)}); {remedy}{where}")
 
 # %% ../../nbs/apps/output.ipynb #9aef1baf
 def list_skipped(
     out:Path,  # Output folder
     skipped,   # Data frame `id, reason`
-):
+)->Path|None:  # The file, if it was written
     "Write `skipped.csv` where nothing could be used, and nothing speaks against it."
     path = out/"skipped.csv"
-    if not made_by(out) and (not path.exists() or is_ours(path)):
-        write_csv(skipped[["id", "reason"]], path)
+    if made_by(out) or path.exists() and not is_ours(path):
+        return None
+    return write_csv(skipped[["id", "reason"]], path)

@@ -287,8 +287,7 @@ def reconstruct_source(
         model = load(name, device)
         crystals, unread = read(source, limit)
         if not len(crystals):
-            list_skipped(out, unread)
-            raise nothing_left(source, unread, out/"skipped.csv")
+            raise nothing_left(source, unread, list_skipped(out, unread))
 
         made = describe_run("reconstruct", name, source=os.path.normpath(source), limit=limit, noise=noise, **how)
         made["crystals"] = digest_crystals(crystals)
