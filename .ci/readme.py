@@ -18,7 +18,7 @@ def readme():
     nb = nbformat.read(ROOT/"nbs"/"index.ipynb", 4)
     nb.cells = [c for c in nb.cells if c.cell_type != "raw" and not re.search(r"^#\|\s*hide\b", c.source, re.M)]
     for c in nb.cells:
-        c.source = re.sub(r"^#\|.*\n|^:::.*\n", "", c.source, flags=re.M)  # options of cells, boxes of the site
+        c.source = re.sub(r"^#\|.*\n|^:::.*\n?", "", c.source, flags=re.M)  # options of cells, boxes of the site
     text, _ = MarkdownExporter().from_notebook_node(nb)
     text = re.sub(r"(\]\(|(?:src|href|srcset)=\")(?![a-z]+:|#|/|\.\./)", r"\1nbs/", text).replace("](../", "](")
     return NOTICE + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -27,8 +27,8 @@ def read_rows(
     source,  # Whatever `read` reads
 )->tuple: # The crystals; their rows, `(crystals,)`; those left out: data frame `id, reason`, by row
     "Read crystals, and number what was read: row 0 is the first entry, whether it could be read or not."
-    readable = []
-    def one_by_one(function, chunks):
+    readable = []  # of each entry
+    def one_by_one(function, chunks):  # stands in for `map`, see `read`
         for entry in chain.from_iterable(chunks):
             crystals, refused = function([entry])
             readable.append(not refused)
@@ -115,7 +115,7 @@ class CrystalCode:
 
     def true_atoms(self, samples:Samples)->list[Decoded]:
         "The atoms of placed crystals, as a perfect decoder would find them."
-        return [Decoded(Z[Z > 0].numpy(), xyz[Z > 0].numpy(), True, A.numpy())
+        return [Decoded(Z[Z > 0].numpy(), xyz[Z > 0].numpy(), converged=True, lattice=A.numpy())
                 for Z, xyz, A in zip(samples.Z, samples.xyz, samples.lattice)]
 
     def code_noise(self, ids, seed:int=0)->Tensor:
@@ -248,7 +248,8 @@ def round_trip(
     def score(atoms, lattices):
         return score_crystals(crystals, true, atoms, code.box, code.cubes, lattices, seconds, code.map)
     fitted, carried = network is not found, any(d.lattice is not None for d in network)
-    evaluation = alone = score(found, carried or fitted and code.gives_lattice)
+    # a code may carry the lattice, or the fit may find it
+    evaluation = alone = score(found, carried or (fitted and code.gives_lattice))
     if fitted:
         alone = score(network, carried)
     for name, values in codes.notes.items():

@@ -105,7 +105,7 @@ def read_object(
 )->tuple[Crystal, dict]:  # And its properties
     "A `Crystal` from an object in memory."
     if isinstance(thing, Crystal):
-        return make_crystal(id, *thing[1:]), {}
+        return make_crystal(id, *thing[1:]), {}  # its own id is replaced
     if isinstance(thing, dict):
         return read_row(id, thing)
     if is_atoms(thing):
@@ -143,7 +143,7 @@ def read_chunk(
                 rows.append(crystal)
                 columns.append(properties | more)
             except Refused as e:
-                refused.append(e.args)
+                refused.append(e.args)  # id, reason
             except Exception as e:
                 refused.append((id, f"{UNREADABLE}: {shorten(e)}"))
     crystals = pack_crystals(rows, columns)

@@ -33,8 +33,8 @@ def along_axes(
     v:Tensor, # Fields, `(..., n, n, n)`, any unit
 )->Tensor:    # What the matrix makes of them, `(..., m, m, m)`, same unit
     "The matrix A applied along each of the last three axes."
-    v = A @ (v @ A.mT)
-    return (A @ v.flatten(-2)).unflatten(-1, (len(A), len(A)))
+    v = A @ (v @ A.mT)  # the last two axes
+    return (A @ v.flatten(-2)).unflatten(-1, (len(A), len(A)))  # the first, with the last two as one
 
 # %% ../nbs/05_spectral.ipynb #80f320a5
 @lru_cache
@@ -142,7 +142,7 @@ ROUNDING = 3e-8  # share of the largest variance that float32 cannot tell from n
 class SpectralCode(DensityVAE):
     "A linear autoencoder: whitened principal components of the coarse density. Empty until `fit` or `load_state_dict`."
     linear = True
-    needs_code = True
+    needs_code = True  # the one that is fitted; `start_from` takes it over
 
     def __init__(
         self,

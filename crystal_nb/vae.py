@@ -119,7 +119,7 @@ def count_parameters(network:nn.Module)->int:
 
 # %% ../nbs/04_vae.ipynb #684ef895
 class DensityVAE(nn.Module):
-    "What all autoencoders share: the way through, what they say of themselves, and a check of what they are given."
+    "What all autoencoders share. Each kind adds `latents`, `encode(M)`, two tensors, and `decode(z)`, a density."
     latents:int
     linear:ClassVar[bool] = False      # The code is linear in the density, so atoms can be fitted to it
     needs_code:ClassVar[bool] = False  # It begins as a fitted `SpectralCode`, by `start_from(code, beta)`

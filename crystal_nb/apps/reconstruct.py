@@ -72,7 +72,7 @@ def fit_note(
 def symmetrised_texts(
     chunk:list, # `Decoded`, with a lattice
 )->list:        # Text of a CIF file for each
-    "Decoded crystals as CIFs with their space groups; known by name to other processes."
+    "Decoded crystals as CIFs with their space groups; not a lambda, for other processes import it by its name."
     structures = [(d.as_structure(wrap=False), d.error) for d in chunk]
     return [symmetrised_cif(find_symmetry(structure, error=error)) for structure, error in structures]
 
