@@ -77,8 +77,8 @@ def equalise_noise(
 
 # %% ../nbs/09a_atom_codes.ipynb #18717a36
 def parity_blocks(
-    # What each point of the coarse density does to the latents, in `parity_basis`, `(latents, n, n, n)`, per plotting
-    # unit
+    # What each point of the coarse density does to the latents, in `parity_basis`: `(latents, n, n, n)`,
+    # per plotting unit
     W:Tensor,
 )->list: # For each block: three slices of the axes, its latents (int64), and its part of W, `(points, its latents)`
     "The blocks that are not zero; a single one if some latent has no parity."
@@ -158,7 +158,7 @@ class AtomCodes:
     def axes(
         self,
         xyz:Tensor,          # `(..., 3)`, Å
-    )->tuple[Tensor,Tensor]: # As `profiles`, even parts first
+    )->tuple[Tensor,Tensor]: # As `profiles`, even parts first: `(..., 3, voxels/2)` each, unitless and 1/Å
         g, slope = profiles(xyz, self.grid, self.sigma)
         return g @ self.basis.T, slope @ self.basis.T
 
@@ -188,7 +188,7 @@ class AtomCodes:
         return [W.float() for _, _, W in self.blocks]
 
     @cached_property
-    def trial_codes(self)->Tensor: # See `trials`
+    def trial_codes(self)->Tensor: # As `trials`: `(trials, latents)`, float32, unitless
         p = trial_points(self.grid, self.weight.device)
         g = self.axes(p[:, None])[0][:, 0].float()
         G = torch.empty(len(p)**3, self.latents, device=p.device)

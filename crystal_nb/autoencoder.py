@@ -157,8 +157,8 @@ class CrystalAutoencoder(CrystalCode):
         z[read] = self.encode_samples(samples)
         return Codes(z, ["" if ok else explain_unread(f) for ok, f in zip(read, found)], notes)
 
-    def encode_samples(self, samples:Samples, batch:int=64)->Tensor:
-        "The codes of placed samples, `(samples, latents)`, drawn `batch` at a time."
+    def encode_samples(self, samples:Samples, batch:int=64)->Tensor: # `(samples, latents)`, unitless
+        "The codes of placed samples, drawn `batch` at a time."
         if not len(samples.Z):
             return torch.zeros(0, self.latents, device=self.device)
         parts = zip(samples.Z.to(self.device).split(batch), samples.xyz.to(self.device).split(batch))
@@ -168,12 +168,18 @@ class CrystalAutoencoder(CrystalCode):
         return torch.cat([z, lattice_to_numbers(samples.lattice).to(z)], 1)
 
     @torch.no_grad()
-    def encode_field(self, M:Tensor)->Tensor:
-        "What the decoder is given for densities `(batch, 1, x, y, z)` in plotting units: `(batch, numbers)`, unitless."
+    def encode_field(
+        self,
+        M:Tensor,  # Densities, `(batch, 1, x, y, z)`, plotting units
+    )->Tensor:     # `(batch, numbers)`, unitless
+        "What the decoder is given for densities."
         return self.vae.code(M)[0]
 
-    def encode_density(self, M:Tensor)->Tensor:
-        "The codes of densities `(batch, 1, x, y, z)` in plotting units, wherever they come from."
+    def encode_density(
+        self,
+        M:Tensor,  # Densities, `(batch, 1, x, y, z)`, plotting units
+    )->Tensor:     # `(batch, latents)`, unitless
+        "The codes of densities, wherever they come from."
         if self.representation.reads_lattice:
             codes = self.encode_found([read_field(m[0], self.grid, self.config.sigma) for m in M])
             for i in np.flatnonzero(~codes.made):
@@ -187,12 +193,18 @@ class CrystalAutoencoder(CrystalCode):
     # out: codes to densities to atoms
 
     @torch.no_grad()
-    def density(self, z:Tensor)->Tensor:
-        "The density of each code, `(batch, 1, x, y, z)` in plotting units; of `repeating`, of the cell in the middle."
+    def density(
+        self,
+        z:Tensor,  # `(batch, latents)`, unitless
+    )->Tensor:     # `(batch, 1, x, y, z)`, plotting units
+        "The density of each code; of `repeating`, of the cell in the middle."
         return self.vae.decode(z[:, :self.vae.latents].to(self.device))
 
-    def lattices(self, z:Tensor)->list:
-        "The lattice that each code carries, `(3, 3)`, Å, or None."
+    def lattices(
+        self,
+        z:Tensor,  # `(batch, latents)`, unitless
+    )->list:       # `(3, 3)`, Å, or None
+        "The lattice that each code carries."
         if not self.representation.carries_lattice:
             return [None]*len(z)
         return list(numbers_to_lattice(z[:, self.vae.latents:]))
@@ -220,7 +232,12 @@ class CrystalAutoencoder(CrystalCode):
             return network, network
         return network, self.fit_atoms(z, start, noise)
 
-    def fit_atoms(self, z:Tensor, start, noise:float=0.)->list[Decoded]:
+    def fit_atoms(
+        self,
+        z:Tensor,        # `(batch, latents)`, unitless
+        start,           # Atoms of each, as the network found them
+        noise:float=0.,  # Of the code, in each number's standard deviations
+    )->list[Decoded]:
         "The atoms that reproduce each code, from those that the network found."
         numbers = z[:, :self.vae.latents].to(self.device)
         fit = refine(self.vae, numbers, start.Z, start.xyz, self.grid, self.config.sigma, noise=noise)

@@ -81,11 +81,11 @@ class Codes(NamedTuple):
     "The codes of placed crystals. What has none says why."
     z:Tensor             # `(crystals, latents)`, unitless; nan where there is no code
     reasons:list[str]    # Why there is none; empty where there is one
-    notes:dict[str, np.ndarray]={} # Further columns for the report: name -> a number for each crystal
+    notes:dict[str, np.ndarray]={} # Further columns of the report, each `(crystals,)`, any unit
 
     @property
-    def made(self)->np.ndarray:
-        "Which crystals have a code, `(crystals,)`, bool."
+    def made(self)->np.ndarray: # `(crystals,)`, bool
+        "Which crystals have a code."
         return np.array([not reason for reason in self.reasons], bool)
 
 # %% ../nbs/14b_codes.ipynb #48791652
@@ -107,7 +107,12 @@ class CrystalCode:
         "The codes of placed crystals."
         raise NotImplementedError
 
-    def decode_both(self, z:Tensor, refine:bool=True, noise:float=0.)->tuple[list[Decoded], list[Decoded]]:
+    def decode_both(
+        self,
+        z:Tensor,          # `(codes, latents)`, unitless
+        refine:bool=True,  # Fit atoms to the codes
+        noise:float=0.,    # Of the codes, in each number's standard deviations
+    )->tuple[list[Decoded], list[Decoded]]:
         "The atoms of each code before the fit, and after it; the same list twice if there was none."
         raise NotImplementedError
 
@@ -118,8 +123,8 @@ class CrystalCode:
         return [Decoded(Z[Z > 0].numpy(), xyz[Z > 0].numpy(), converged=True, lattice=A.numpy())
                 for Z, xyz, A in zip(samples.Z, samples.xyz, samples.lattice)]
 
-    def code_noise(self, ids, seed:int=0)->Tensor:
-        "Noise of the codes of these crystals, `(crystals, latents)`, in units of each number's own deviation."
+    def code_noise(self, ids, seed:int=0)->Tensor: # `(crystals, latents)`, in each number's standard deviations
+        "Noise of the codes of these crystals."
         draw = lambda id: torch.randn(self.latents, generator=make_generator(stream_seed(seed, "code", id)))
         return torch.stack([draw(id) for id in ids])
 

@@ -147,7 +147,7 @@ def make_crystal(
 # %% ../nbs/00_crystals.ipynb #00c2e616
 def select_atoms(
     offsets:np.ndarray,  # Index of the first atom of each crystal, and the number of all, `(crystals + 1,)`
-    index:np.ndarray,    # Which crystals, `(chosen,)`, integers
+    index:np.ndarray,    # Indices of the chosen crystals, `(chosen,)`
 )->tuple[np.ndarray, np.ndarray]: # Indices of their atoms, `(atoms chosen,)`; their own offsets, `(chosen + 1,)`
     "Where the atoms of some crystals are, in the order of the index."
     counts = np.diff(offsets)[index]
@@ -176,11 +176,11 @@ class Crystals:
     numbers:np.ndarray  # Atomic numbers of all atoms, `(atoms,)`, uint8
     frac:np.ndarray     # Positions of all atoms, `(atoms, 3)`, float32, unitless
     offsets:np.ndarray  # Index of the first atom of each crystal, and the number of all, `(crystals + 1,)`, int64
-    properties:dict[str, np.ndarray] = field(default_factory=dict)  # Further columns, each `(crystals,)`
+    properties:dict[str, np.ndarray] = field(default_factory=dict)  # More columns, `(crystals,)` each, numbers or text
 
     @property
-    def counts(self)->np.ndarray:
-        "Number of atoms of each crystal, `(crystals,)`."
+    def counts(self)->np.ndarray: # `(crystals,)`, count
+        "Number of atoms of each crystal."
         return np.diff(self.offsets)
 
     @property
@@ -221,8 +221,8 @@ class Crystals:
         "The reduced formula of crystal `i`."
         return self[[i]].compositions()[0].item()
 
-    def compositions(self)->np.ndarray:
-        "Reduced formulas, `(crystals,)`, text."
+    def compositions(self)->np.ndarray: # `(crystals,)`, text
+        "Reduced formulas."
         return np.array([spell_formula(*counted) for counted in count_elements(self.numbers, self.offsets)], dtype=str)
 
     @staticmethod
@@ -425,12 +425,12 @@ def prototypes()->Crystals:
     return read_prototypes()[:]
 
 # %% ../nbs/00_crystals.ipynb #1206d198
-def max_side(crystals:Crystals, box:float=10.)->np.ndarray:
-    "All cell edges are shorter than the box (Å), `(crystals,)`, bool: the paper's words."
+def max_side(crystals:Crystals, box:float=10.)->np.ndarray: # `(crystals,)`, bool
+    "All cell edges are shorter than the box (Å): the paper's words."
     return np.linalg.norm(crystals.lattice, axis=2).max(1, initial=0) < box
 
-def min_side(crystals:Crystals, box:float=10.)->np.ndarray:
-    "Some cell edge is shorter than the box (Å), `(crystals,)`, bool: the released code for repeating cells."
+def min_side(crystals:Crystals, box:float=10.)->np.ndarray: # `(crystals,)`, bool
+    "Some cell edge is shorter than the box (Å): the released code for repeating cells."
     return np.linalg.norm(crystals.lattice, axis=2).min(1, initial=np.inf) < box
 
 # %% ../nbs/00_crystals.ipynb #3ba6ba4e
@@ -503,7 +503,7 @@ PACKED_VERSION = 1
 
 def load_arrays(
     path:Path,  # As `Crystals.save` wrote it
-)->dict[str, np.ndarray]:
+)->dict[str, np.ndarray]: # Fields and properties of `Crystals` by name, same shape and unit
     "The arrays of a packed set; a file that is none is a `SourceError`."
     if not path.exists():
         raise SourceError(f"{path}: no such file; check the path")

@@ -93,8 +93,8 @@ def unexplained_share(
     return (rest.flatten(1).norm(dim=1)/M.flatten(1).norm(dim=1)).numpy()
 
 def padded_atoms(
-    rows,     # An array for each crystal, `(atoms, ...)`
-)->Tensor:    # `(batch, atoms, ...)`, float32, filled up with zeros
+    rows,     # An array for each crystal, `(atoms, ...)`, any unit
+)->Tensor:    # `(batch, atoms, ...)`, float32, same unit, filled up with zeros
     "Arrays of different lengths as one."
     rows = [torch.as_tensor(np.asarray(x, float)) for x in rows]
     return nn.utils.rnn.pad_sequence(rows, batch_first=True).float()

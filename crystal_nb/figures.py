@@ -154,7 +154,7 @@ class Shell:
 
     def normals(self,
         at:np.ndarray,  # Points of a surface, `(n, 3)`, Å in the box
-        flat:np.ndarray,# Which of them lie on a flat cut, `(n,)`
+        flat:np.ndarray,# Which of them lie on a flat cut, `(n,)`, bool
     )->np.ndarray:      # Outward directions as the viewer sees them, `(n, 3)`, unitless
         place = ((at - self.edge)/self.step).T
         slope = [ndimage.map_coordinates(self.gradient[..., c], place, order=1, mode="nearest") for c in range(3)]
@@ -303,8 +303,8 @@ def frame_axes(ax, view:View, title:str="")->None:
 
 # %% ../nbs/20_figures.ipynb #85386fae
 def as_array(
-    x, # A tensor on any device, an array or a list
-)->np.ndarray:
+    x,         # A tensor on any device, an array or a list, any shape, any unit
+)->np.ndarray: # Same shape and unit
     "Numbers that NumPy can draw."
     return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
 

@@ -52,7 +52,7 @@ def make_condition(
 
 def requested_number(
     c:Tensor,  # From `make_condition`, the number given, `(batch, 97)`, unitless
-)->Tensor:     # `(batch,)`, float32
+)->Tensor:     # Number of atoms, `(batch,)`, float32
     "How many atoms were asked for."
     return (2*(c[:, 94] + 1)).exp()
 
@@ -76,7 +76,7 @@ def pack_requests(
     return torch.cat([elements, amounts], 1)[(counts > 0).sum(1) <= MOST_ELEMENTS].to(torch.uint8)
 
 def unpack_requests(
-    table:Tensor,  # From `pack_requests`, `(batch, 14)`, uint8
+    table:Tensor,  # From `pack_requests`, `(batch, 14)`, uint8: atomic numbers and counts
 )->Tensor:         # Number of atoms of each element, `(batch, 94)`, int64
     "Fourteen bytes as a composition."
     Z, n = table.long().chunk(2, 1)
@@ -284,7 +284,8 @@ def encode_upright(
     crystals:Crystals,
     batch:int=256,            # Crystals at a time
     progress:bool=False,      # Show a progress bar
-)->tuple[Tensor,Tensor,np.ndarray]: # Codes `(placed, latents)`, conditions `(placed, 97)`, unitless; which were placed
+    # Codes `(placed, latents)` and conditions `(placed, 97)`, unitless; which were placed, `(crystals,)`, bool
+)->tuple[Tensor,Tensor,np.ndarray]:
     "Codes of crystals as a prior knows them, and what one would have to ask for to get them."
     z, placed = [torch.zeros(0, model.latents)], [np.zeros(0, bool)]
     with track(total=len(crystals), desc="Encoding", unit="crystals", show=progress) as bar:

@@ -63,7 +63,7 @@ def middle(
 # %% ../nbs/11_lattice.ipynb #6963f1e0
 def products(
     a:np.ndarray, # `(n, points)`, unitless
-    b:np.ndarray, # Same shape
+    b:np.ndarray, # Same shape, unitless
 )->np.ndarray:    # `(n, points²)`, unitless
     "Products of every point with every point."
     return (a[:, :, None]*b[:, None]).reshape(len(a), a.shape[1]*b.shape[1])
@@ -84,7 +84,7 @@ class CellField:
     def project(
         self,
         v:np.ndarray,  # `(..., coarse voxels)`, plotting units
-    )->np.ndarray:     # `(..., equations)`, what the fit compares: here the coarse field itself
+    )->np.ndarray:     # `(..., equations)`, what the fit compares: here the coarse field itself, plotting units
         return v
 
     def target(
@@ -116,7 +116,7 @@ class CellField:
     def __call__(
         self,
         cell:Cell,
-    )->np.ndarray:  # `(equations,)`, as `target`
+    )->np.ndarray:  # `(equations,)`, plotting units, as `target`
         return self.project(self.sum(cell))
 
     def field(
@@ -352,8 +352,8 @@ class Found(NamedTuple):
     deviation:float=math.inf # How far a lattice vector could be off without being noticed, Å
 
     @property
-    def Z(self)->np.ndarray:
-        "Atomic numbers, `(atoms,)`."
+    def Z(self)->np.ndarray: # `(atoms,)`, int64, unitless
+        "Atomic numbers."
         return self.cell.charge.round().astype(int).clip(1, 94)
 
     @property

@@ -339,7 +339,7 @@ class Schematic:
         self.label(x + 3, 30.5, name, 10, va="center", color="w", fontweight="bold")
         self.label(x + 3, 21.3, text, 6.5, va="top", color=color)
 
-    def code(self, z):
+    def code(self, z): # `(latents,)`, unitless
         bar = self.ax.inset_axes([42.8, 23.5, 2.4, 14], transform=self.ax.transData)
         side = int(np.ceil(len(z)/5))
         limit = 5*float(np.median(np.abs(np.asarray(z)))) + 1e-9

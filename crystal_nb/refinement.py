@@ -43,16 +43,18 @@ class Problem(Protocol):
     def residual(
         self,
         x:tuple,      # Unknowns of some of the problems, tensors `(rows, ...)`, each in its unit
-        rows:Tensor,  # Which problems these are, `(rows,)`, int64
-    )->Tensor:        # What is to become zero, `(rows, equations)`; infinite where these unknowns are forbidden
+        rows:Tensor,  # Indices of these problems, `(rows,)`, int64
+    )->Tensor:        # To become zero, `(rows, equations)`, in its own unit; infinite where the unknowns are forbidden
         ...
 
     def normal_equations(
         self,
         x:tuple,                 # As above
-        r:Tensor,                # Their residual, `(rows, equations)`
-        rows:Tensor,             # As above
-    )->tuple[Tensor,Tensor]:     # J Jᵀ, `(rows, unknowns, unknowns)`; J r, `(rows, unknowns)`
+        r:Tensor,                # Their residual, `(rows, equations)`, in its own unit
+        rows:Tensor,             # As above, `(rows,)`, index
+        # J Jᵀ, `(rows, unknowns, unknowns)`, and J r, `(rows, unknowns)`;
+        # J is the change of the residual by one unit of each unknown
+    )->tuple[Tensor,Tensor]:
         ...
 
     def move(
@@ -65,7 +67,7 @@ class Problem(Protocol):
 class Minimum(NamedTuple):
     "Where a fit has ended."
     x:tuple         # Unknowns, tensors `(batch, ...)`, each in its unit
-    squared:Tensor  # Squared norm of the residual, `(batch,)`
+    squared:Tensor  # Squared norm of the residual, `(batch,)`, its unit squared
     steps:Tensor    # Steps taken, `(batch,)`, int64
 
 # %% ../nbs/10_refinement.ipynb #8510ab8d
@@ -167,10 +169,12 @@ def fit_atoms(
 
 # %% ../nbs/10_refinement.ipynb #a1807fa7
 def rate_trials(
-    # What a unit atom at each trial position does to the equations, `(trials, equations)` or with a batch, float32
+    # What a unit atom at each trial position does to the equations, `(trials, equations)` or with a batch, float32,
+    # unitless
     G:Tensor,
-    J:Tensor, # Derivatives with respect to all present unknowns, `(batch, unknowns, equations)`, float64
-    r:Tensor, # Residual, `(batch, equations)`, float64
+    # Derivatives with respect to all present unknowns, `(batch, unknowns, equations)`, float64, 1/Å or 1/electron
+    J:Tensor,
+    r:Tensor, # Residual, `(batch, equations)`, float64, unitless
     # By how much each would lower the squared residual, and its charge, electrons: `(batch, trials)` each, float32
 )->tuple[Tensor,Tensor]:
     "What one more atom would explain if all others gave way."
@@ -191,7 +195,7 @@ def rate_positions(
     z:Tensor,            # `(batch, latents)`, unitless, float64
     charge:Tensor,       # `(batch, atoms)`, electrons, float64; present atoms first, 0 = absent
     xyz:Tensor,          # `(batch, atoms, 3)`, float64, Å
-)->tuple[Tensor,Tensor]: # As `rate_trials`
+)->tuple[Tensor,Tensor]: # As `rate_trials`: gain, unitless, and charge, electrons, `(batch, trials)` each
     "What one more atom would explain at each trial position in the box."
     M = most_atoms(charge)
     J = jacobian(codes, charge[:, :M], xyz[:, :M])
@@ -230,9 +234,9 @@ def separations(
 # %% ../nbs/10_refinement.ipynb #c77af6f3
 class Pairs(NamedTuple):
     "Two atoms of some crystals of a batch."
-    crystal:Tensor  # `(pairs,)`, int64
-    i:Tensor        # One atom, `(pairs,)`, int64
-    j:Tensor        # The other
+    crystal:Tensor  # Its index in the batch, `(pairs,)`, int64
+    i:Tensor        # Index of one atom, `(pairs,)`, int64
+    j:Tensor        # Index of the other, same shape
     arm:Tensor      # From the one to the other, `(pairs, 3)`, Å
 
 def nearest_pairs(
@@ -447,8 +451,9 @@ def prune(
 # %% ../nbs/10_refinement.ipynb #3c3a301a
 def run_costs(
     q:Tensor,      # Charges in ascending order, `(batch, atoms)`, electrons; inf = absent
-    weight:Tensor, # One over the variance of each, `(batch, atoms)`; 0 where absent
-)->Tensor:         # `(batch, atoms + 1, 94)`: chi-squared of the first so many atoms if they were all that element
+    weight:Tensor, # One over the variance of each, `(batch, atoms)`, per electron squared; 0 where absent
+    # Chi-squared of the first so many atoms if they were all that element, `(batch, atoms + 1, 94)`, unitless
+)->Tensor:
     "Sums from which the cost of every run of neighbours follows."
     off = q.nan_to_num(posinf=0.)[..., None] - torch.arange(1, 95, device=q.device)
     return F.pad((weight[..., None]*off**2).cumsum(1), (0, 0, 1, 0))

@@ -110,7 +110,7 @@ class Components(NamedTuple):
     "Principal components of fields, all float64."
     mean:Tensor        # Of the fields, `(n³,)`, in their unit
     directions:Tensor  # Orthonormal columns, the strongest first, `(n³, k)`, unitless
-    variances:Tensor   # Along them, `(k,)`, that unit squared
+    variances:Tensor   # Along them, `(k,)`, their unit squared
     total:float        # Variance in all directions together, that unit squared
 
 def strongest_components(
@@ -230,13 +230,13 @@ class SpectralCode(DensityVAE):
             return upsample(self.coarse(z), self.grid, self.sigma)
 
     @property
-    def matrix(self)->Tensor:
-        "What a coarse density does to the code, `(latents, n³)`, 1/plotting units."
+    def matrix(self)->Tensor: # `(latents, n³)`, 1/plotting units
+        "What a coarse density does to the code."
         return (self.components/self.scale).T
 
     @property
-    def offset(self)->Tensor:
-        "Minus the code of an empty box, `(latents,)`, unitless."
+    def offset(self)->Tensor: # `(latents,)`, unitless
+        "Minus the code of an empty box."
         return self.matrix @ self.mean
 
     def describe(self)->str:

@@ -139,7 +139,7 @@ def count(
     atoms:pd.DataFrame,  # Some rows of `Evaluation.atoms`
     right:pd.Series,     # Which of them are right, and perhaps of others; bool
     n:int,               # Crystals
-)->np.ndarray:           # Right and all, per crystal, `(2, n)`
+)->np.ndarray:           # Right and all, per crystal, `(2, n)`, counts
     "How many atoms of each crystal are right, of how many."
     right = np.bincount(atoms.crystal, right[atoms.index], minlength=n)
     return np.stack([right, np.bincount(atoms.crystal, minlength=n)])

@@ -94,8 +94,8 @@ def overlap(
 
 def mismatch(
     f:np.ndarray, # Image, `(n, n, n)`, plotting units
-    # r for every shift, `(2n-1, 2n-1, 2n-1)`, unitless, no shift in the middle; number of points that overlap, same
-    # shape
+    # r for every shift, `(2n-1, 2n-1, 2n-1)`, unitless, no shift in the middle;
+    # number of points that overlap, same shape
 )->tuple[np.ndarray,np.ndarray]:
     "How different a field is from itself, shifted."
     g = f - f.mean()
@@ -214,7 +214,7 @@ def fit_basis(
 
 def same_lattice(
     A:np.ndarray,   # Rows a, b, c, `(3, 3)`, Å
-    B:np.ndarray,   # Another basis
+    B:np.ndarray,   # Another basis, same shape and unit
     tol:float=.05,  # In units of the lattice vectors
 )->bool:
     "Do two bases span the same lattice?"

@@ -466,8 +466,10 @@ class UNetSettings(Settings):
     @field_validator("classes")
     @classmethod
     def check_classes(cls, name:str)->str:
-        if name in CLASSES: return name
-        raise ValueError(f"classes = {name!r} is not known; use one of {', '.join(CLASSES)}, or import the module that defines it")
+        if name in CLASSES:
+            return name
+        raise ValueError(f"classes = {name!r} is not known; use one of {', '.join(CLASSES)}, "
+                         "or import the module that defines it")
 
     def check(
         self,

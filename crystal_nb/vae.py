@@ -94,7 +94,7 @@ def kl_divergence(
 
 # %% ../nbs/04_vae.ipynb #fe76a769
 def draw_noise(
-    like:Tensor,                              # Gives shape, precision and device, `(batch, latents)`
+    like:Tensor,                              # Gives shape, precision and device, `(batch, latents)`, any unit
     generator:torch.Generator|int|None=None,  # Source of the noise, or a seed; None is torch's own, as for dropout
 )->Tensor:                                    # Standard normal numbers, same shape, unitless
     "The noise of a posterior, from the caller's generator."
@@ -133,7 +133,7 @@ class DensityVAE(nn.Module):
         self,
         M:Tensor,                    # Density, `(batch, 1, n, n, n)`, plotting units
         noise:Tensor|None=None,      # Standard normal numbers, `(batch, latents)`, unitless; None takes the mean
-    )->tuple[Tensor,Tensor,Tensor]:  # What the decoder is given, posterior means, log variances, `(batch, latents)`
+    )->tuple[Tensor,Tensor,Tensor]:  # What the decoder gets, means, log variances, `(batch, latents)` each, unitless
         "The code of a density, and the posterior that it comes from."
         mu, logvar = self.encode(M)
         z = mu if noise is None else mu + (logvar/2).exp()*noise
@@ -143,7 +143,8 @@ class DensityVAE(nn.Module):
         self,
         M:Tensor,                                 # Density, `(batch, 1, n, n, n)`, plotting units
         generator:torch.Generator|int|None=None,  # Source of the noise, or a seed; used in training mode only
-    )->tuple[Tensor,Tensor,Tensor]:               # Decoded density, as M; means and log variances, `(batch, latents)`
+        # Decoded density, same shape and unit as M; means and log variances, `(batch, latents)` each, unitless
+    )->tuple[Tensor,Tensor,Tensor]:
         noise = draw_noise(M.new_empty(len(M), self.latents), generator) if self.training else None
         z, mu, logvar = self.code(M, noise)
         return self.decode(z), mu, logvar
@@ -191,7 +192,7 @@ class ConvVAE(DensityVAE):
     def window(
         self,
         M:Tensor, # Density, `(batch, 1, 30, 30, 30)` or with its margin, plotting units
-    )->Tensor:    # With its margin, of order one
+    )->Tensor:    # With its margin, `(batch, 1, n, n, n)`, of order one
         "What the encoder looks at."
         self.check_density(M, 30, 30 + 2*self.padding)
         if M.shape[-1] == 30:
@@ -252,7 +253,7 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
     def update_statistics(
         self,
         mean:Tensor, # Of this batch, `(channels,)`, any unit
-        var:Tensor,  # Its unbiased variance, `(channels,)`, that unit squared
+        var:Tensor,  # Its unbiased variance, `(channels,)`, its unit squared
     ):
         "Move the running statistics towards those of a batch, as `nn.BatchNorm3d` does."
         self.num_batches_tracked += 1

@@ -37,16 +37,16 @@ class Grid:
         "Where the first point is, Å."
         return 0. if self.kind == "nodes" else self.step / 2
 
-    def to_index(self, xyz):
-        "Positions, any shape, Å, to fractional indices, same shape."
+    def to_index(self, xyz): # Any shape, Å
+        "Positions to fractional indices, same shape."
         return (xyz - self.origin) / self.step
 
     def to_xyz(self, index):
         "Fractional indices, any shape, to positions, same shape, Å."
         return index * self.step + self.origin
 
-    def centers(self, dtype=torch.float32, device=None)->Tensor:
-        "Positions of the points along any one axis, `(voxels,)`, Å."
+    def centers(self, dtype=torch.float32, device=None)->Tensor: # `(voxels,)`, Å
+        "Positions of the points along any one axis."
         return self.to_xyz(torch.arange(self.voxels, dtype=dtype, device=device))
 
 # %% ../nbs/03_voxels.ipynb #62714d15

@@ -55,7 +55,7 @@ def valley_depth(
 
 # %% ../../nbs/apps/certainty.ipynb #a97367f7
 def density_along(
-    Z:np.ndarray,      # All atoms, `(atoms,)`
+    Z:np.ndarray,      # Atomic numbers of all atoms, `(atoms,)`
     xyz:np.ndarray,    # Their positions, `(atoms, 3)`, Å
     i:int,             # The line goes from this atom
     j:int,             # to this one

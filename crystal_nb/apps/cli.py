@@ -273,6 +273,7 @@ def encode(
 @one_line
 def decode(
     codes:Annotated[Path, typer.Argument(metavar="Z.npz",
+        # z: `(codes, latents)`, unitless
         help="Codes that crystal_nb encode wrote, or any .npz with an array z (codes, latents).")],
     out:Out,
     model:Annotated[str|None, typer.Option("--model", metavar="NAME|FOLDER",

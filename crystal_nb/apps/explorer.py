@@ -91,8 +91,12 @@ def mark_mistakes(ax, s:Stages, view:View):
     ax.scatter(rings[:, 0], rings[:, 1], s=95, marker="o", color="none", edgecolor="k", lw=1.1, zorder=4)
     ax.scatter(crosses[:, 0], crosses[:, 1], s=95, marker="x", color="k", lw=1.1, zorder=4)
 
-def draw_plane(ax, plane:np.ndarray, vmax:float):
-    "A plane of a density, `(n, n)`, up to vmax in plotting units; or of species, class index."
+def draw_plane(
+    ax,
+    plane:np.ndarray,  # `(n, n)`: a density, plotting units, or species, class index
+    vmax:float,        # The brightest density, plotting units
+):
+    "A plane of a density or of species."
     if plane.dtype.kind == "f":
         ax.imshow(plane, origin="lower", cmap="magma", vmin=0, vmax=vmax)
     else:

@@ -46,7 +46,8 @@ def encode_batch(
     "Codes of the crystals that have one."
     if upright:
         z, _, placed = encode_upright(autoencoder, crystals)
-        left = pd.DataFrame(dict(id=crystals.ids[~placed], reason=f"does not fit the {autoencoder.box:g} Å box"), dtype=str)
+        reason = f"does not fit the {autoencoder.box:g} Å box"
+        left = pd.DataFrame(dict(id=crystals.ids[~placed], reason=reason), dtype=str)
         return list(crystals.ids[placed]), z.numpy(), left
     z, skipped = autoencoder.encode(crystals, seed, return_skipped=True)
     made = ~np.isin(np.arange(len(crystals)), skipped.index)

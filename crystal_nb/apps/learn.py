@@ -87,7 +87,8 @@ def learn_prior(
     with made_folder(out):
         autoencoder = load(model)
         crystals, _ = read_source(source, out, limit)
-        known = np.isin(crystals.compositions(), prototypes().compositions()) & autoencoder.config.data.exclude_prototypes
+        known = np.isin(crystals.compositions(), prototypes().compositions())
+        known &= autoencoder.config.data.exclude_prototypes
         if known.all():
             raise ValueError(f"{source}: every crystal has the composition of a prototype, which this model leaves "
                              "out of learning; give other crystals")

@@ -174,7 +174,7 @@ def draw_passage(
 # %% ../../nbs/apps/navigator.ipynb #699cc053
 def curve_points(
     y:np.ndarray,  # `(steps,)`, any unit; nan where there is none
-)->tuple[np.ndarray,np.ndarray]: # Across and down, `(steps,)`, pixels
+)->tuple[np.ndarray,np.ndarray]: # Across and down, `(steps,)` each, pixels
     "Where the points of a curve stand in a picture of 260 by 70; it begins at zero unless it goes far below."
     good = y[np.isfinite(y)]
     low, high = good.min(), good.max()

@@ -136,7 +136,9 @@ def fit_kept(
     return refine(model.vae, z, found.Z, found.xyz, model.grid, s.sigma, noise=noise, patience=patience)
 
 # %% ../../nbs/apps/stages.ipynb #063a78dc
-def plain(x:Tensor)->np.ndarray:
+def plain(
+    x:Tensor,    # `(batch, ...)`, any unit
+)->np.ndarray:   # `(...)`, same unit
     "The first of a batch."
     return x[0].cpu().numpy()
 
@@ -173,7 +175,9 @@ def score(
     found:dict,         # Name -> atoms that came back, `Decoded`
     box:float=10.,      # Edge of the box, Å
     repeat:bool=False,  # Compare what stands in the box when the cells are repeated
-)->tuple[pd.DataFrame,np.ndarray,np.ndarray]: # A row for each name; from `find_mistakes`, of the last
+    # A row for each name; of the last, as `find_mistakes` says, which atoms found are wrong, `(atoms found,)`, and
+    # which true ones are missing, `(true atoms,)`, bool
+)->tuple[pd.DataFrame,np.ndarray,np.ndarray]:
     "How much of a crystal came back, and which atoms are wrong."
     names, atoms = list(found), list(found.values())
     cells = compare([true]*len(atoms), atoms, names, box)

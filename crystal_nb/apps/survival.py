@@ -206,7 +206,10 @@ class Examination:
             self.known[key] = make()
         return self.known[key]
 
-    def derivatives(self, sigma:float)->list[Tensor]: # For each orientation as from `derivatives`; empty if not linear
+    def derivatives(
+        self,
+        sigma:float,   # Width of the Gaussians, Å
+    )->list[Tensor]:   # For each orientation, `(atoms, 4, latents)`, 1/Å and 1/electron; empty if it is not linear
         "How the numbers depend on the atoms."
         codes = linear_code(self.model, sigma)[1]
         if codes is None or (self.representation.repeats and not self.representation.reads_lattice):

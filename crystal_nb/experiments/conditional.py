@@ -28,7 +28,7 @@ class Conditional:
         self,
         M:Tensor,                    # Density, `(batch, 1, n, n, n)`, plotting units
         noise:Tensor|None=None,      # Standard normal numbers, `(batch, latents)`, unitless; None takes the mean
-    )->tuple[Tensor,Tensor,Tensor]:  # What the decoder is given, posterior means, log variances, `(batch, latents)`
+    )->tuple[Tensor,Tensor,Tensor]:  # What the decoder gets, means, log variances, `(batch, latents)` each, unitless
         "As in `DensityVAE`; the decoder is given `amplitude*z`."
         z, mu, logvar = super().code(M, noise)
         return self.amplitude(M)*z, mu, logvar

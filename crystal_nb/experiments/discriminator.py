@@ -119,7 +119,9 @@ def keep_mixtures(
     n:int,                       # How many
     seed:int,                    # Decides crystals, orientations and lambda
     progress:bool=False,         # Show a bar
-)->tuple[Tensor,Tensor]:         # What the discriminator sees, `(n, 1, m, m, m)`, float16; labels, `(n, 2)`
+    # What the discriminator sees, `(n, 1, m, m, m)`, float16, of order one; labels (1 - lambda, lambda), `(n, 2)`,
+    # probabilities
+)->tuple[Tensor,Tensor]:
     "Mixtures to train on or to measure with, on the CPU."
     z, parts = real_codes(model, crystals, n, seed), []
     for k, some in enumerate(track(z.split(32), desc="Decoding mixtures", unit="batches", show=progress)):
