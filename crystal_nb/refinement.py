@@ -52,8 +52,7 @@ class Problem(Protocol):
         x:tuple,                 # As above
         r:Tensor,                # Their residual, `(rows, equations)`, in its own unit
         rows:Tensor,             # As above, `(rows,)`, index
-        # J Jᵀ, `(rows, unknowns, unknowns)`, and J r, `(rows, unknowns)`;
-        # J is the change of the residual by one unit of each unknown
+        # J Jᵀ `(rows, unknowns, unknowns)`, J r `(rows, unknowns)`; J: change of the residual by one unit of an unknown
     )->tuple[Tensor,Tensor]:
         ...
 
@@ -169,8 +168,7 @@ def fit_atoms(
 
 # %% ../nbs/10_refinement.ipynb #a1807fa7
 def rate_trials(
-    # What a unit atom at each trial position does to the equations, `(trials, equations)` or with a batch, float32,
-    # unitless
+    # What a unit atom at each trial position does, `(trials, equations)` or with a batch, float32, unitless
     G:Tensor,
     # Derivatives with respect to all present unknowns, `(batch, unknowns, equations)`, float64, 1/Å or 1/electron
     J:Tensor,
