@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from ..crystals import Crystals
 from ..reading import track
-from ..models import ModelError
+from ..runs import ModelError
 from ..evaluation import cell_to_cube, write_csv
 from ..autoencoder import CrystalAutoencoder
 from ..generation import FlowPrior, encode_upright, find_prior
@@ -47,8 +47,8 @@ def encode_batch(
     if upright:
         z, _, placed = encode_upright(autoencoder, crystals)
         reason = f"does not fit the {autoencoder.box:g} Å box"
-        left = pd.DataFrame(dict(id=crystals.ids[~placed], reason=reason), dtype=str)
-        return list(crystals.ids[placed]), z.numpy(), left
+        skipped = pd.DataFrame(dict(id=crystals.ids[~placed], reason=reason), dtype=str)
+        return list(crystals.ids[placed]), z.numpy(), skipped
     z, skipped = autoencoder.encode(crystals, seed, return_skipped=True)
     made = ~np.isin(np.arange(len(crystals)), skipped.index)
     return list(crystals.ids[made]), z[made].cpu().numpy(), skipped

@@ -30,7 +30,7 @@ from pymatgen.io.cif import CifWriter
 from .. import __version__
 from ..crystals import Crystals
 from ..reading import say
-from ..models import atomic
+from ..runs import atomic
 from ..evaluation import Decoded, write_csv
 from ..autoencoder import find_model
 
@@ -322,7 +322,8 @@ def say_going_on(
     n:int, total:int, unit:str, # How many of how many of what
 ):
     "What is said when the same command comes again."
-    say(f"Going on with the interrupted run: {n:,} of {total:,} {unit} are done (--anew starts over).")
+    text = "Going on with the interrupted run" if n < total else "Nothing is left to do"
+    say(f"{text}: {n:,} of {total:,} {unit} are done (--anew starts over).")
 
 # %% ../../nbs/apps/output.ipynb #68a70c67
 class Terminated(KeyboardInterrupt):
