@@ -33,7 +33,7 @@ def browser():
 
 def files():
     "Every file of the repository and its content, to see what the tests leave behind."
-    skip = re.compile(r"/(__pycache__|\.ipynb_checkpoints)/")
+    skip = re.compile(r"/(__pycache__|\.ipynb_checkpoints|out)/")  # the last is where tutorials write
     found = [p for d in ("nbs", "crystal_nb", ".ci") for p in (ROOT/d).rglob("*")] + list(ROOT.iterdir())
     return {p: hashlib.sha1(p.read_bytes()).digest() for p in found if p.is_file() and not skip.search(p.as_posix())}
 
