@@ -13,17 +13,13 @@ __all__ = ['LIGHT', 'SHELLS', 'OPACITY', 'BLUE', 'ORANGE', 'GREEN', 'RED', 'PURP
 import io
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from matplotlib import colormaps
-from matplotlib.colors import ListedColormap, LogNorm
 from pymatgen.core import Element
 from scipy import ndimage
-from scipy.stats import ks_2samp, wasserstein_distance
 from .crystals import element_colors
 from .draws import reduced_formula
 from .voxels import Grid
