@@ -92,6 +92,8 @@ def unexplained_share(
     rest = M - density(Z, xyz, model.grid, model.config.sigma)
     return (rest.flatten(1).norm(dim=1)/M.flatten(1).norm(dim=1)).numpy()
 
+CrystalAutoencoder.unexplained_share = unexplained_share
+
 def padded_atoms(
     rows,     # An array for each crystal, `(atoms, ...)`, any unit
 )->Tensor:    # `(batch, atoms, ...)`, float32, same unit, filled up with zeros
@@ -110,7 +112,7 @@ def describe_draws(
 )->pd.DataFrame:          # `DRAW_COLUMNS`; `shortest` in Å, `volume` in Å³ an atom, blank without a lattice
     "One row for every field, whatever came out."
     rows = []
-    for i, (d, rest) in enumerate(zip(atoms, unexplained_share(model, z, atoms))):
+    for i, (d, rest) in enumerate(zip(atoms, model.unexplained_share(z, atoms))):
         symbols = [Element.from_Z(int(q)).symbol for q in d.Z]
         formula = reduced_formula(d.Z)
         volume = np.nan if d.lattice is None else abs(np.linalg.det(d.lattice))/max(len(symbols), 1)

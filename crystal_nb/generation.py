@@ -28,6 +28,7 @@ from .samples import stream_seed, turn_upright
 from .representations import Representation
 from .models import ModelError, atomic, make_folder
 from .runs import Stop
+from .codes import pick
 from .autoencoder import CrystalAutoencoder, find_model
 
 # %% ../nbs/17_generation.ipynb #096e5663
@@ -277,6 +278,8 @@ def place_as_trained(
     Z = Z*placed[:, None]
     return Samples(Z, (xyz*(Z > 0)[..., None]).float(), placed, upright)
 
+CrystalAutoencoder.place_for_prior = lambda self, crystals: place_as_trained(crystals, self.representation)
+
 # %% ../nbs/17_generation.ipynb #c17f0a03
 @torch.no_grad()
 def encode_upright(
@@ -290,9 +293,9 @@ def encode_upright(
     z, placed = [torch.zeros(0, model.latents)], [np.zeros(0, bool)]
     with track(total=len(crystals), desc="Encoding", unit="crystals", show=progress) as bar:
         for i in range(0, len(crystals), batch):
-            samples = place_as_trained(crystals[i:i + batch], model.representation)
+            samples = model.place_for_prior(crystals[i:i + batch])
             ok = samples.placed
-            z.append(model.encode_samples(Samples(*(x[ok] for x in samples))).cpu())
+            z.append(model.encode_samples(pick(samples, ok)).cpu())
             placed.append(ok.numpy())
             bar.update(len(ok))
     placed = np.concatenate(placed)

@@ -190,7 +190,8 @@ def digest_model(
     name:str, # Of a model, or its folder
 )->str:       # 16 characters
     "A hash of a model's settings and weights."
-    return digest(*(find_model(name)/file for file in ("config.json", "model.safetensors")))
+    files = [find_model(name)/file for file in ("config.json", "model.safetensors")]
+    return digest(*(file for file in files if file.exists()))
 
 # %% ../../nbs/apps/output.ipynb #d400dde3
 def digest_crystals(
