@@ -60,7 +60,7 @@ def orders_by_index(
 
 # %% ../nbs/12_structure_factors.ipynb #901274ce
 CORE = 40          # orders that the codes of all cells have, in the same columns
-SHAPE_STEP = .4    # of the logarithms of the ratios of edges, between classes of shape
+SHAPE_STEP = 1.    # of the logarithms of the ratios of edges, between classes of shape
 
 def classify_shape(
     numbers:Tensor,  # Cells, `(batch, 6)`, as `cell_to_numbers` gives them
