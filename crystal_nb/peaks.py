@@ -482,7 +482,7 @@ def unexplained(
     J = derivatives(fit, fit.q, A, charges=False)
     N = J @ J.T
     D = N.diagonal()
-    r = r - np.linalg.solve(N + np.diag(1e-3*D + 1e-9*D.max()), J @ r) @ J
+    r = r - np.linalg.lstsq(N + np.diag(1e-3*D + 1e-9*D.max()), J @ r, rcond=None)[0] @ J
     k = len(r)//2
     r = (r[:k] + 1j*r[k:])/fit.weight
     return fit.stars.expand(r[:-1]), r[-1].real

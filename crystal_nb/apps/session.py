@@ -13,7 +13,9 @@ from ..crystals import Crystals
 from ..matching import no_verdict
 from ..training import Config
 from ..runs import fit as train_networks
+from ..codes import CrystalCode
 from ..autoencoder import CrystalAutoencoder
+from ..canonical_model import open_model
 from .. import draws  # gives models their method `sample`
 from ..experiments import conditional, cube_codes, groups, residual  # each adds its kinds to the registries
 from .parallel import parallel_map, read_in_parallel
@@ -39,11 +41,11 @@ def share_work(
     return parallel_map(function, chunks, patience=patience, failed=no_verdict)
 
 def load(
-    name:str|Path="unit-cell", # A shipped model, or a folder that `save_pretrained` or training wrote
+    name:str|Path="canonical", # A shipped model, or a folder that `save_pretrained` or training wrote
     device:str="cpu",          # Where it runs: "cpu", "cuda", "cuda:1", "mps"
-)->CrystalAutoencoder:
+)->CrystalCode:
     "Open a model."
-    model = CrystalAutoencoder.from_pretrained(name, device)
+    model = open_model(name, device)
     model.map = share_work
     return model
 
