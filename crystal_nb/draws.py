@@ -32,6 +32,7 @@ from .atom_codes import AtomCodes, present_first
 from .refinement import Fit, add_atom, fit_atoms, residual_limit
 from .matching import match_structures
 from .evaluation import Decoded
+from .codes import CrystalCode
 from .autoencoder import CrystalAutoencoder
 from .generation import ELEMENTS, MOST_ELEMENTS, FlowPrior, find_prior, from_noise, make_condition
 from .generation import requested_counts, requested_number, unpack_requests
@@ -276,7 +277,7 @@ def read_draws(
     network, atoms, tables = [], [], []
     with track(total=len(z), desc="Reading codes", unit="codes", show=progress) as bar:
         for i, part in enumerate(z.split(batch)):
-            start, end = model.decode_both(part, refine=not known, noise=noise)
+            start, end = model.decode_sound(part, refine=not known, noise=noise)
             if known:
                 end = read_requested(model, part, request[i*batch:(i + 1)*batch], noise)
             network += start
@@ -384,7 +385,7 @@ def sample(
     return read_draws(model, z, noise, request=request, progress=progress)
 
 # %% ../nbs/17a_draws.ipynb #c17a5a02
-CrystalAutoencoder.sample = sample
+CrystalCode.sample = sample
 
 # %% ../nbs/17a_draws.ipynb #00f9a311
 def novelty(

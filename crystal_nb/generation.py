@@ -30,6 +30,7 @@ from .models import ModelError, atomic, make_folder
 from .runs import Stop
 from .codes import pick
 from .autoencoder import CrystalAutoencoder, find_model
+from .canonical_model import CanonicalModel
 
 # %% ../nbs/17_generation.ipynb #096e5663
 ELEMENTS = 94
@@ -236,10 +237,13 @@ def find_prior(
     "The prior that codes of a model are drawn from."
     if isinstance(prior, FlowPrior):
         return prior
+    if prior not in ("learned", "normal"):
+        return load_prior(prior)
+    if isinstance(model, CanonicalModel):
+        raise ModelError("no prior has been learned for canonical codes yet, and N(0, 1) is none; "
+                         "use the model repeating or unit-cell")
     if prior == "normal":
         return None
-    if prior != "learned":
-        return load_prior(prior)
     if model.folder is None:
         raise ModelError("no learned prior is known for a model that was not loaded from a folder; "
                          "give one as prior, or prior='normal' for N(0, 1)")

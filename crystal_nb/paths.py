@@ -11,7 +11,8 @@ import torch
 from pathlib import Path
 from torch import Tensor
 from .reading import read
-from .autoencoder import CrystalAutoencoder
+from .codes import CrystalCode
+from .canonical_model import CanonicalModel
 from .models import ModelError
 from .generation import FlowPrior, encode_upright, find_prior, from_noise, to_noise
 from .draws import DRAW_NOISE, Generated, read_draws
@@ -53,11 +54,13 @@ def interpolate_codes(
 
 # %% ../nbs/17b_paths.ipynb #8007393a
 def choose_path(
-    model:CrystalAutoencoder,
+    model:CrystalCode,
     kind:str|None,                      # As in `interpolate`
     prior:FlowPrior|str|Path="learned", # As in `draws.sample`
 )->tuple[str,FlowPrior|None]:           # The kind, and the prior if it needs one
     "The path that is meant."
+    if isinstance(model, CanonicalModel) and kind == "spherical":
+        raise ValueError("canonical codes lie on no sphere: they begin with the edges of the cell; use 'linear'")
     if kind not in (None, "flow"):
         return kind, None
     try:
@@ -69,7 +72,7 @@ def choose_path(
     return kind or ("linear" if prior is None else "flow"), prior
 
 def codes_between(
-    model:CrystalAutoencoder,
+    model:CrystalCode,
     a, b,                         # A crystal each: a pymatgen `Structure`, a path, or whatever `read` takes
     steps:int=9,                  # Points, the ends included
     kind:str|None=None,           # As in `interpolate`
@@ -84,11 +87,14 @@ def codes_between(
         i = int(placed.argmin())
         raise ValueError(f"crystal {i + 1} of 2 ({crystals.formula(i)}) does not fit the {model.box:g} Å box; "
                          "choose a smaller cell")
-    return interpolate_codes(*z, steps, *choose_path(model, kind, prior))
+    kind, prior = choose_path(model, kind, prior)
+    if kind == "linear" and steps > 1:
+        return model.between(*z, torch.linspace(0, 1, steps))
+    return interpolate_codes(*z, steps, kind, prior)
 
 # %% ../nbs/17b_paths.ipynb #c17b0009
 def interpolate(
-    model:CrystalAutoencoder,
+    model:CrystalCode,
     a, b,                         # A crystal each: a pymatgen `Structure`, a path, or whatever `read` takes
     steps:int=9,                  # Points, the ends included
     kind:str|None=None,           # "linear", "spherical", "flow"; None: "flow" if there is a prior, else "linear"
