@@ -97,7 +97,7 @@ def write_batch(
     batch:Reconstruction,
     done:set,               # Ids of crystals that are there already; those of the batch are added
     names:dict,             # Id -> name of its CIF
-    box:float,              # Side of the box, in Å
+    box:float|None,         # Side of the box, in Å; None: there is none
     noise:float=0.,         # On the code, for the comments in the CIF
 ):
     "Files and rows of a batch."
@@ -253,7 +253,7 @@ def append_batches(
     batches,              # From the model's `reconstruct_batches`
     done:set,             # Ids of crystals that are done; those that come are added
     names:dict,           # Id -> name of its CIF, of all crystals
-    box:float,            # Side of the box, in Å
+    box:float|None,       # Side of the box, in Å; None: there is none
     noise:float=0.,       # On the code, for the comments in the CIF
 )->KeyboardInterrupt|None:# The interruption, if there was one
     "Write one batch after another until all are there, or somebody interrupts."
@@ -295,7 +295,7 @@ def reconstruct_source(
         done = begin_results(out, made, list(names.values()), anew)
         done |= resume_skipped(out/"skipped.csv", unread)
         batches = model.reconstruct_batches(crystals, batch=batch, noise=noise, done=done.copy(), **how)
-        stopped = append_batches(out, batches, done, names, model.box, noise)
+        stopped = append_batches(out, batches, done, names, model.box if model.boxed else None, noise)
 
         skipped = finish_skipped(out/"skipped.csv", len(unread), crystals.ids, done)
         if not (out/"crystals.csv").exists():
