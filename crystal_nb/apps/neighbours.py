@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['lack_code', 'share_codes', 'search', 'find_duplicates', 'scale_like', 'title_of', 'draw_neighbours', 'cif_of',
-           'write_neighbours', 'print_neighbours', 'write_skipped', 'search_source', 'duplicates_source']
+           'write_neighbours', 'print_neighbours', 'write_skipped', 'open_among', 'search_source', 'duplicates_source']
 
-# %% ../../nbs/apps/neighbours.ipynb #7509c946
+# %% ../../nbs/apps/neighbours.ipynb #cbe0c516
 import multiprocessing
 import os
 import shutil
@@ -21,14 +21,14 @@ from ..crystals import Crystals, spell_formula
 from ..evaluation import write_csv
 from ..reading import track
 from ..runs import atomic
-from ..searching import PROBES, Index, alike_frames, open_index
+from ..searching import PROBES, Index, alike_frames, build_index, is_index_file, open_index
 from ..searching import search as find_neighbours
 from ..duplicates import find_duplicates as find_same
 from .output import MARK, begin_results, counted, file_names, list_skipped, nothing_left, open_results
 from .parallel import parallel_map
 from .session import read
 
-# %% ../../nbs/apps/neighbours.ipynb #1e3b63ff
+# %% ../../nbs/apps/neighbours.ipynb #7c5e777f
 def lack_code(
     crystal,      # That was not encoded
     reason:str,   # What happened
@@ -65,10 +65,10 @@ def find_duplicates(
     "The crystals of a collection that were there before, found in as many processes as there are cores."
     return find_same(source, within, match, share_codes, progress, read)
 
-# %% ../../nbs/apps/neighbours.ipynb #a6d3334e
+# %% ../../nbs/apps/neighbours.ipynb #dd98880c
 def scale_like(
     crystal, other,  # `Crystal`s
-)->"Crystal":        # The second
+):                   # The second, a `Crystal`
     "A crystal with the volume per atom of another."
     volume, theirs = (abs(np.linalg.det(c.lattice))/len(c.numbers) for c in (crystal, other))
     return other._replace(lattice=other.lattice*(volume/theirs)**(1/3))
@@ -97,7 +97,7 @@ def draw_neighbours(
         crystals = [crystals[0], *(scale_like(crystals[0], c) for c in crystals[1:])]
     corners = np.indices((2, 2, 2)).reshape(3, -1).T - .5
     reach = max(np.linalg.norm(corners @ c.lattice, axis=1).max() for c in crystals)
-    view = View(azimuth=-65, elevation=18, pixels=260, box=max(1.25*reach, 4.))
+    view = View(azimuth=-65, elevation=18, pixels=260, box=max(1.4*reach, 4.))
     rows = -(-len(crystals)//columns)
     fig = Figure(figsize=(2*columns, 2.35*rows), dpi=110)
     axes = fig.subplots(rows, columns, squeeze=False).ravel()
@@ -108,7 +108,7 @@ def draw_neighbours(
     fig.subplots_adjust(.01, .01, .99, .9, .05, .22)
     return fig
 
-# %% ../../nbs/apps/neighbours.ipynb #021e99a3
+# %% ../../nbs/apps/neighbours.ipynb #55cccb68
 def cif_of(
     crystal,    # A `Crystal`
     note:str,   # What it is
@@ -121,22 +121,25 @@ def write_neighbours(
     out:Path,
     near:pd.DataFrame,  # From `search`
     asking:Crystals,    # The queries
-    index:Index,        # In which they were found
+    crystals:Crystals|None, # Among which they were found; None: an index without them, no files
+    by:str,             # "crystal" or "structure"
 ):
     "The CIF files of queries and neighbours in like cells, and a picture of the first query's."
-    row_of = dict(zip(index.ids.tolist(), range(len(index))))
+    if crystals is None:
+        return
+    row_of = dict(zip(crystals.ids.tolist(), range(len(crystals))))
     stems = dict(zip(asking.ids.tolist(), file_names(asking.ids)))
-    groups = list(near.groupby("query", sort=False)) if index.crystals is not None else []
+    groups = list(near.groupby("query", sort=False))
     for k, (name, rows) in enumerate(track(groups, desc="Writing", unit="queries")):
         query = asking[int(np.flatnonzero(asking.ids == name)[0])]
-        others = [index.crystals[row_of[id]] for id in rows.id]
+        others = [crystals[row_of[id]] for id in rows.id]
         labels = ["query", *(f"neighbour {r.rank}, distance {r.distance:.4g}" for r in rows.itertuples())]
         names = file_names([stems[name], *(f"{stems[name]}-{r.rank:02d}-{r.id}" for r in rows.itertuples())])
-        for crystal, stem, label in zip(alike_frames(query, others, index.by), names, labels):
+        for crystal, stem, label in zip(alike_frames(query, others, by), names, labels):
             (out/"cif"/f"{stem}.cif").write_text(cif_of(crystal, label))
         if k == 0:
             with atomic(out/"neighbours.png") as part:
-                draw_neighbours(query, others, rows.distance, index.by).savefig(part, format="png")
+                draw_neighbours(query, others, rows.distance, by).savefig(part, format="png")
 
 def print_neighbours(
     near:pd.DataFrame,  # From `search`
@@ -167,6 +170,23 @@ def write_skipped(
     write_csv(frame, out/"skipped.csv")
     return frame
 
+def open_among(
+    among:str,           # Crystals, or the file of an index
+    by:str|None=None,    # "crystal", "structure"; None: as the index is, else by crystal
+    keep:Path|None=None, # Write the index to this file
+)->tuple:                # An `Index` or `Crystals`; those left out: list of `(id, reason)`
+    "What is to be searched, encoded only if it is to be kept."
+    if is_index_file(among):
+        return open_index(among, by), []
+    if keep is not None:
+        known = build_index(among, by or "crystal", share_codes, True, read)
+        known.save(keep)
+        return known, []  # it lists them itself
+    known, left = read(among)
+    if not len(known):
+        raise nothing_left(among, left)
+    return known, list(zip(left.id, left.reason))
+
 def search_source(
     query:str,            # What to look for
     among:str,            # Where: crystals, or the file of an index
@@ -182,19 +202,16 @@ def search_source(
         asking, unread = read(query)
         if not len(asking):
             raise nothing_left(query, unread, list_skipped(out, unread))
-        index = open_index(among, by, map=share_codes, progress=True, read=read)
-        if not len(index):
-            raise nothing_left(among, index.skipped, list_skipped(out, index.skipped))
-        if keep is not None:
-            index.save(keep)
-        near = search(asking, index, n, index.by, progress=False)
+        known, left = open_among(among, by, keep)
+        near = search(asking, known, n, by)
         paths = dict(query=os.path.normpath(query), among=os.path.normpath(among))
-        made = dict(command="search", version=__version__, **paths, n=n, by=index.by)
+        made = dict(command="search", version=__version__, **paths, n=n, by=by)
         begin_results(out, made, [], anew)
-        skipped = [*zip(unread.id, unread.reason), *near.attrs["skipped"]]
+        skipped = [*zip(unread.id, unread.reason), *left, *near.attrs["skipped"]]
         write_skipped(out, skipped)
         near.attrs = {}
-        write_neighbours(out, near, asking, index)
+        crystals = known.crystals if isinstance(known, Index) else known
+        write_neighbours(out, near, asking, crystals, by or (known.by if isinstance(known, Index) else "crystal"))
         write_csv(near, out/"neighbours.csv")
     print_neighbours(near, skipped, out, time.perf_counter() - start)
 
