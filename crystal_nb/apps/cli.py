@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'MODEL', 'Source', 'Out', 'Model', 'NETWORKS', 'Limit', 'Device', 'Resume', 'explain', 'exit_code', 'loading',
            'stoppable', 'one_line', 'pick_device', 'show_version', 'start', 'seed_option', 'reconstruct', 'Settings',
-           'read_settings', 'train', 'encode', 'decode', 'sample', 'interpolate', 'prior', 'discriminator', 'main']
+           'read_settings', 'train', 'encode', 'decode', 'sample', 'interpolate', 'prior', 'search', 'duplicates',
+           'discriminator', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #5494061f
 import os
@@ -360,6 +361,45 @@ def prior(
     "Read, leave out the prototypes, encode, train, report."
     from crystal_nb.apps.learn import learn_prior
     learn_prior(source, out, model, steps, limit, seed, resume)
+
+# %% ../../nbs/apps/cli.ipynb #e674a41d
+@app.command(help="Find the crystals that are most like QUERY.\n\n"
+    "Writes into DIR: neighbours.csv (query, rank, id, formula, distance), skipped.csv, cif/: the query and its "
+    "neighbours, in like cells, and neighbours.png: the first query and its neighbours side by side.")
+@one_line
+def search(
+    query:Annotated[str, typer.Argument(metavar="QUERY", help="What to look for: a CIF file, or any SOURCE.")],
+    among:Annotated[str, typer.Option("--among", metavar="SOURCE|INDEX",
+        help="Where: a file or folder of crystals, prototypes, or an index.")],
+    out:Out,
+    n:Annotated[int, typer.Option("--n", metavar="N", min=1, help="How many neighbours of each.")]=10,
+    by:Annotated[Literal["crystal", "structure"]|None, typer.Option("--by",
+        help="crystal: elements count; structure: types of structures, whatever the elements. "
+             "Default: crystal, or as the index is.")]=None,
+    index:Annotated[Path|None, typer.Option("--index", metavar="FILE.npz|FILE.parquet",
+        help="Keep the codes of SOURCE in this file, and give it to --among next time.")]=None,
+    resume:Resume=True,
+):
+    "Read, encode, search, write, draw, print."
+    from crystal_nb.apps.neighbours import search_source
+    search_source(query, among, out, n, by, index, not resume)
+
+@app.command(help="Find the crystals of SOURCE that were there before.\n\n"
+    "Writes into DIR: duplicates.csv (id, same_as: the first that it equals, distance, match) and skipped.csv.")
+@one_line
+def duplicates(
+    source:Source,
+    out:Out,
+    within:Annotated[float, typer.Option("--within", metavar="D", min=0,
+        help="Codes nearer to each other than this are the same.")]=.2,
+    match:Annotated[bool, typer.Option("--match",
+        help="Ask pymatgen's StructureMatcher about each, which takes longer than all the rest.")]=False,
+    limit:Limit=None,
+    resume:Resume=True,
+):
+    "Read, encode, compare, write, print."
+    from crystal_nb.apps.neighbours import duplicates_source
+    duplicates_source(source, out, within, match, limit, not resume)
 
 # %% ../../nbs/apps/cli.ipynb #4c083402
 @app.command(help="Train the paper's discriminator (its section G) on one autoencoder and judge crystals, draws and "

@@ -159,9 +159,10 @@ def locked(
 # %% ../../nbs/apps/output.ipynb #9e2ba1f9
 TABLES = dict(  # name: its first columns
     table1="section,row", crystals="id,formula", structures="id,match", atoms="id,direction",
-    skipped="id,reason", generated="id,atoms")
+    skipped="id,reason", generated="id,atoms", neighbours="query,rank", duplicates="id,same_as")
 CIFS = "cif", "symmetrised"
 UNMARKED = dict.fromkeys(("decode", "sample", "interpolate"), ("z.npz", "path.gif", "path.mp4"))  # by command
+UNMARKED["search"] = ("neighbours.png",)
 
 def is_ours(
     path:Path, # A CIF file or a table
