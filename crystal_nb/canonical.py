@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SLACK', 'NEAR', 'TEST_ORDERS', 'CELL_WEIGHTS', 'match_images', 'find_translations', 'reduce_rows', 'Frame',
-           'primitive_frame', 'short_bases', 'mendeleev', 'test_density', 'Scored', 'score_frames', 'distinct_frames',
-           'rank_frames', 'choose_frames', 'Canonical', 'canonical_cells', 'encode_canonical']
+           'primitive_frame', 'short_bases', 'mendeleev', 'test_density', 'Scored', 'orders_in_reduced_cell',
+           'score_frames', 'distinct_frames', 'rank_frames', 'choose_frames', 'Canonical', 'canonical_cells',
+           'encode_canonical']
 
 # %% ../nbs/12a_canonical.ipynb #9650689f
 from functools import lru_cache
@@ -156,6 +157,17 @@ class Scored(NamedTuple):
     score:np.ndarray    # `(origins, bases)`, unitless
     sketch:np.ndarray   # What a frame makes of the crystal: `(origins, bases, 46)`, complex, unitless
 
+@lru_cache(maxsize=4096)
+def orders_in_reduced_cell(
+    bases:bytes,  # The `(bases, 3, 3)` matrices of candidates, as int8: few sets of them occur, each in many crystals
+    # Orders `(orders, 3)` of the reduced cell; which of them is each test order in each basis, `(bases, 40)`, indices
+)->tuple[np.ndarray,np.ndarray]:
+    "An order of a candidate's cell is another order of the reduced one, and many candidates share it."
+    inverse = np.round(np.linalg.inv(np.frombuffer(bases, np.int8).reshape(-1, 3, 3).astype(float))).astype(int)
+    h = TEST_ORDERS @ inverse.transpose(0, 2, 1)
+    keys, place = np.unique((h + 64) @ [128**2, 128, 1], return_inverse=True)
+    return np.stack([keys//128**2, keys//128 % 128, keys % 128], 1) - 64, place.reshape(h.shape[:2])
+
 def score_frames(
     weight:np.ndarray,   # What each atom counts, `(atoms,)`, the same for the same kind, unitless
     frac:np.ndarray,     # Positions in the reduced cell, `(atoms, 3)`, unitless
@@ -168,13 +180,10 @@ def score_frames(
     vectors = bases @ reduced
     edge = np.linalg.norm(vectors, axis=2)
     cosine = (vectors[:, [1, 0, 0]]*vectors[:, [2, 2, 1]]).sum(2)/(edge[:, [1, 0, 0]]*edge[:, [2, 2, 1]])
-    # an order of a candidate's cell is another order of the reduced one, and many candidates share it
-    h = TEST_ORDERS @ np.round(np.linalg.inv(bases)).astype(int).transpose(0, 2, 1)
-    keys, place = np.unique((h + 64) @ [128**2, 128, 1], return_inverse=True)
-    shared = np.stack([keys//128**2, keys//128 % 128, keys % 128], 1) - 64
+    shared, place = orders_in_reduced_cell(bases.astype(np.int8).tobytes())
     waves = np.exp(2j*np.pi*(frac @ shared.T))
     E = (weight @ waves)/np.linalg.norm(weight)*waves[origins].conj()   # `(origins, shared orders)`
-    E = E[:, place.reshape(h.shape[:2])]                                # `(origins, bases, 40)`
+    E = E[:, place]                                                     # `(origins, bases, 40)`
     score = (E @ test_density().conj()).real + cosine @ CELL_WEIGHTS - price
     cell = np.concatenate([np.log(edge), cosine], 1)
     sketch = np.concatenate([E, np.broadcast_to(cell, (len(origins), *cell.shape))], 2)
