@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['UNKNOWN', 'SAY', 'TRAIN', 'LARGER', 'NO_PEAKS', 'REMEDIES', 'MARKS', 'GOOD', 'UNSURE', 'BAD', 'COLORS', 'NEUTRAL',
-           'CELL', 'BLUE', 'ORANGE', 'GREEN', 'say_box', 'say_lattice', 'say_equations', 'say_contrast', 'say_spheres',
-           'say_noise', 'say_remedy', 'Report', 'answer', 'percent', 'say_verdict', 'as_text', 'verdict_html',
-           'check_html', 'remedies_html', 'checks_html', 'as_html', 'say_in_middle', 'add_legend', 'profile_panel',
-           'rotation_panel', 'equation_panel', 'plane_of', 'letter_on', 'sphere_panel', 'ink_axes', 'draw_survival',
-           'as_png', 'make_slider', 'make_sliders', 'SurvivalView', 'in_notebook', 'will_it_survive']
+           'CELL', 'say_box', 'say_lattice', 'say_equations', 'say_contrast', 'say_spheres', 'say_noise', 'say_remedy',
+           'Report', 'answer', 'percent', 'say_verdict', 'as_text', 'verdict_html', 'check_html', 'remedies_html',
+           'checks_html', 'as_html', 'ink_axes', 'find_theme', 'draw_survival', 'as_png', 'CanonicalReport',
+           'draw_canonical', 'make_slider', 'make_sliders', 'SurvivalView', 'CanonicalView', 'in_notebook',
+           'is_canonical', 'will_it_survive']
 
 # %% ../../nbs/apps/survival_view.ipynb #5e7a0006
 import asyncio
@@ -18,21 +18,28 @@ import math
 import textwrap
 from pathlib import Path
 import ipywidgets as widgets
-import numpy as np
 from IPython import get_ipython
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
-from ..crystals import element_colors
+from ..canonical_model import CanonicalModel
+from ..canonical_model import open_model
 from .box import Check
 from .box import FAILS
 from .box import FINE
 from .box import Remedy
 from .box import WATCH
-from .certainty import density_along
+from .survival_canonical import CanonicalSurvival
+from .survival_canonical import say_trial
+from .survival_canonical import try_canonical
 from .survival import Examination
 from .survival import Survival
 from .survival import judge
-from .survival import symbol
+from .survival_panels import cell_panel
+from .survival_panels import count_panel
+from .survival_panels import equation_panel
+from .survival_panels import profile_panel
+from .survival_panels import rotation_panel
+from .survival_panels import say_in_middle
+from .survival_panels import sphere_panel
 
 # %% ../../nbs/apps/survival_view.ipynb #5e7a0009
 def say_box(s:Survival)->str:
@@ -128,6 +135,7 @@ REMEDIES = {
     # the box
     "primitive cell": "give the primitive cell, which has {atoms} atoms instead of {given} and fits: "
                       "structure.get_primitive_structure()",
+    "canonical model": 'use model="canonical", which has no box: {atoms} atoms, tried, and all came back',
     "repeating model": 'use model="repeating", which takes of each atom the image nearest to the middle of the box',
     "large preset": f"train a model for a box of {{box}} Å: {TRAIN} --preset large --start unit-cell",
     "box of a unit-cell model":
@@ -163,9 +171,18 @@ def say_remedy(remedy:Remedy)->str:
 # %% ../../nbs/apps/survival_view.ipynb #5e7a0010
 class Report(Survival):
     "Will a crystal come back from its numbers? The answer, with its words."
+    canonical:CanonicalSurvival  # The answer of the model that needs no box
+
     def sentences(self)->list[tuple[Check,str]]:
         "Each check with what it says."
         return [(check, SAY[check.name](self)) for check in self.checks]
+
+    def rows(self)->list[tuple[Check,str]]:
+        "The same, and what the canonical model says."
+        other = self.canonical
+        verdict = FINE if other.verdict == "will survive" else WATCH
+        text = f"the model without a box: {other.verdict}; {say_trial(other)}"
+        return [*self.sentences(), (Check("canonical", math.nan, verdict), text)]
 
     @property
     def reasons(self)->list[str]: # What speaks against it
@@ -173,7 +190,13 @@ class Report(Survival):
 
     @property
     def remedies(self)->list[str]: # What to change, each once
-        return list(dict.fromkeys(say_remedy(remedy) for check in self.checks for remedy in check.remedies))
+        found = [remedy for check in self.checks for remedy in check.remedies]
+        if self.verdict != "will survive" and self.canonical.verdict == "will survive" and not self.noise:
+            found.insert(0, Remedy("canonical model", dict(atoms=self.canonical.atoms)))
+        return list(dict.fromkeys(map(say_remedy, found)))
+
+    def two_lines(self)->tuple[str,str]: # What was asked; the verdict
+        return say_verdict(self)
 
     def __str__(self)->str:
         return as_text(self)
@@ -191,7 +214,9 @@ def answer(
     latents:int|None=None,   # Numbers of the code that are used, the first ones; None: all
 )->Report:
     "The answer for one setting, with its words."
-    return Report(**vars(judge(e, noise, sigma, latents)))
+    report = Report(**vars(judge(e, noise, sigma, latents)))
+    report.canonical = e.once(("canonical",), lambda: try_canonical(e.crystal.structures()[0]))
+    return report
 
 # %% ../../nbs/apps/survival_view.ipynb #200d4efa
 MARKS = {FINE: "✓", WATCH: "!", FAILS: "✗"}
@@ -221,20 +246,20 @@ def as_text(
         return textwrap.fill(text, width, initial_indent=first, subsequent_indent=" "*len(first))
     asked, verdict = say_verdict(s)
     lines = [asked, "", verdict.replace(s.verdict, s.verdict.upper(), 1), ""]
-    lines += [wrap(text, f"  {MARKS[check.verdict]} {check.name:<10} ") for check, text in s.sentences()]
+    lines += [wrap(text, f"  {MARKS[check.verdict]} {check.name:<10} ") for check, text in s.rows()]
     if s.remedies:
         lines += ["", "what helps"] + [wrap(remedy, "  - ") for remedy in s.remedies]
     return "\n".join(lines)
 
 # %% ../../nbs/apps/survival_view.ipynb #200d4efc
 GOOD, UNSURE, BAD = "#2e9e6b", "#c98512", "#d3504a"
-COLORS = {"will survive": GOOD, "may fail": UNSURE, "will not fit": BAD, FINE: GOOD, WATCH: UNSURE, FAILS: BAD}
+COLORS = {"will survive": GOOD, "may fail": UNSURE, "will not fit": BAD, "will not survive": BAD, FINE: GOOD, WATCH: UNSURE, FAILS: BAD}
 NEUTRAL = "color: var(--jp-ui-font-color1, inherit); background: none; border: none;"
 CELL = f"{NEUTRAL} padding: .15em .6em .15em 0; vertical-align: top; text-align: left; white-space: normal"
 
 def verdict_html(s:Report)->str:
     "The verdict in one line."
-    asked, verdict = (html.escape(text) for text in say_verdict(s))
+    asked, verdict = (html.escape(text) for text in s.two_lines())
     bar = f"border-left: .4em solid {COLORS[s.verdict]}; padding-left: .5em"
     return f'<div style="{NEUTRAL} line-height: 1.4"><b style="{bar}">{verdict}</b><br>' \
            f'<span style="opacity: .75">{asked}</span></div>'
@@ -260,114 +285,13 @@ def remedies_html(
 
 def checks_html(s:Report)->str:
     "The checks as a table, and what to change."
-    rows = "".join(check_html(check, text) for check, text in s.sentences())
+    rows = "".join(check_html(check, text) for check, text in s.rows())
     table = f'<table style="border-collapse: collapse; border: none; {NEUTRAL}">{rows}</table>'
     return f'<div style="{NEUTRAL} line-height: 1.35; max-width: 60em">{table}{remedies_html(s.remedies)}</div>'
 
 def as_html(s:Report)->str:
     "The report for a notebook."
     return verdict_html(s) + checks_html(s)
-
-# %% ../../nbs/apps/survival_view.ipynb #89d55e58
-BLUE, ORANGE, GREEN = "#3f8fd2", "#d9702b", "#2e9e6b"
-
-def say_in_middle(ax, text:str, ink:str):
-    "Words where there is nothing to draw."
-    ax.text(.5, .5, text, ha="center", va="center", transform=ax.transAxes, color=ink)
-
-def add_legend(ax, ink:str):
-    "A legend above the curves."
-    ax.legend(fontsize=8, frameon=False, labelcolor=ink, loc="upper center", ncols=2)
-
-def profile_panel(ax, s:Report, ink:str):
-    "The density through the pair that merges first."
-    Z, xyz, c = s.seen.Z, s.seen.xyz, s.contrast
-    if not c.pairs:
-        return say_in_middle(ax, "a single atom:\nnothing to merge with", ink)
-    t, f = density_along(Z, xyz, c.i, c.j, s.sigma, 2*s.sigma)
-    ax.plot(t, f, color=BLUE, lw=2, label="all atoms")
-    for k, at in ((c.i, 0.), (c.j, c.distance)):
-        own, label = Z[k]*np.exp(-(t - at)**2/2/s.sigma**2), "each alone" if k == c.i else None
-        ax.plot(t, own, color=ink, lw=.9, ls="--", label=label)
-        ax.plot(at, 0, "o", color=element_colors()[Z[k]], mec=ink, ms=10, clip_on=False, zorder=5)
-        ax.annotate(symbol(Z[k]), (at, 0), (0, 8), textcoords="offset points", ha="center", color=ink)
-    ax.set(title="a peak for each atom?" if c.valley else "one bump for two atoms",
-           xlabel=f"Å along {s.pair}, {c.distance:.2f} Å apart",
-           ylabel=f"density at sigma {s.sigma:g} Å", ylim=(0, 1.2*f.max()))
-    add_legend(ax, ink)
-
-# %% ../../nbs/apps/survival_view.ipynb #89d55e59
-def rotation_panel(ax, s:Report, ink:str):
-    "How far the farthest atom is, over the orientations."
-    r, half, what = s.seen.reach, s.box/2, "cubes" if s.repeats else "orientations"
-    low, high = min(r.min(), half) - .3, max(r.max(), half) + .3
-    step = max(.1, (high - low)/40)
-    bins = np.arange(half - step*math.ceil((half - low)/step), high + step, step)
-    for mask, color, label in ((r < half, GREEN, "inside"), (r >= half, ORANGE, "outside")):
-        ax.hist(r[mask], bins, color=color, label=f"{label}: {mask.mean():.0%}")
-    ax.axvline(half, color=ink, lw=1.2, ls=":")
-    ax.set(title=f"{len(r)} {what}", xlabel="farthest atom from the middle, along an axis (Å)", ylabel=what)
-    ax.set_ylim(0, 1.25*ax.get_ylim()[1])
-    add_legend(ax, ink)
-
-def equation_panel(ax, s:Report, ink:str):
-    "Unknowns and numbers."
-    enough = s.unknowns <= .8*s.latents
-    bars = {"numbers": (s.latents, BLUE), "unknowns": (s.unknowns, GREEN if enough else ORANGE)}
-    for y, (n, color) in enumerate(bars.values()):
-        ax.barh(y, n, color=color, height=.55)
-        ax.annotate(f"{n}", (n, y), (4, 0), textcoords="offset points", va="center", color=ink)
-    ax.set(title="enough numbers?", yticks=[0, 1], yticklabels=list(bars), xlabel="count",
-           xlim=(0, 1.18*max(s.latents, s.unknowns)), ylim=(-.6, 2.1))
-    left = s.remaining
-    if math.isfinite(left.std_xyz):
-        text = f"the noise leaves {s.nats:,.0f} nats, a plain list takes {s.needs:,.0f};\n" \
-               f"positions ±{left.std_xyz:.2g} Å, charges ±{left.std_Z:.2g}"
-        ax.text(.02, .97, text, transform=ax.transAxes, va="top", fontsize=8, color=ink)
-
-# %% ../../nbs/apps/survival_view.ipynb #b07a9d2a
-def plane_of(
-    x:np.ndarray,     # Positions, `(atoms, 3)`, Å
-    i:int, j:int,     # A pair
-)->np.ndarray:        # Unit vectors, `(3, 3)`: along the pair, in the plane across it, and out of the plane
-    "The plane through a pair and the atom nearest to its middle that is not on its line."
-    a = x[j] - x[i] if i != j else np.array([1., 0, 0])
-    a = a/np.linalg.norm(a)
-    from_middle = x - (x[i] + x[j])/2
-    across = from_middle - np.outer(from_middle @ a, a)
-    off_line = np.linalg.norm(across, axis=1) > .3
-    far = np.where(off_line, np.linalg.norm(from_middle, axis=1), np.inf)
-    if off_line.any():
-        b = across[far.argmin()]
-    else:
-        b = np.cross(a, np.eye(3)[np.abs(a).argmin()])
-    b = b/np.linalg.norm(b)
-    return np.stack([a, b, np.cross(a, b)])
-
-def letter_on(
-    color:np.ndarray,  # RGB, `(3,)`, 0 to 1
-)->str:
-    "Black on a light disc, white on a dark one."
-    return "k" if color @ [.3, .6, .1] > .45 else "w"
-
-def sphere_panel(ax, s:Report, ink:str):
-    "The plane of the pair and the atom nearest to it, with every sphere that it cuts or nearly cuts."
-    Z, xyz, c, r = s.seen.Z, s.seen.xyz, s.contrast, s.seen.radius
-    middle, axes = (xyz[c.i] + xyz[c.j])/2, plane_of(xyz, c.i, c.j)
-    at, height = (xyz - middle) @ axes[:2].T, np.abs((xyz - middle) @ axes[2])
-    reach = max(2.5, min(8., .5*c.distance + 1.5 if c.pairs else 2.5))
-    u = np.linspace(-reach, reach, 81)
-    points = middle + u[None, :, None]*axes[0] + u[:, None, None]*axes[1]
-    f = sum(z*np.exp(-((points - y)**2).sum(-1)/2/s.sigma**2) for z, y in zip(Z, xyz))
-    ax.contour(u, u, f, levels=8, colors=ink, linewidths=.5, alpha=.5)
-    for k in np.flatnonzero((height < 2*r) & (np.abs(at) < reach + r).all(1)):
-        color, alpha = element_colors()[Z[k]], 1. if height[k] < r else .35
-        ax.add_patch(Circle(at[k], r, facecolor=color, edgecolor=ink, lw=1, alpha=alpha))
-        if (np.abs(at[k]) < reach).all():
-            ax.annotate(symbol(Z[k]), at[k], ha="center", va="center", fontsize=8, color=letter_on(color))
-    overlap = f"{s.spheres} pairs overlap" if s.spheres else "none overlap"
-    ax.set(title=f"spheres of {r:g} Å: {overlap}", xlabel="Å, in the plane of that pair", ylabel="Å",
-           xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 
 # %% ../../nbs/apps/survival_view.ipynb #418a5d8a
 def ink_axes(ax, ink:str):
@@ -379,21 +303,27 @@ def ink_axes(ax, ink:str):
     for side, spine in ax.spines.items():
         spine.set(color=ink, visible=side in ("left", "bottom"))
 
+def find_theme(
+    theme:str,             # "white": black on white; "clear": grey without a background
+)->tuple[str,int,str]:     # Colour of lines and letters, dots per inch, background
+    "How a picture is coloured."
+    themes = dict(white=("black", 80, "white"), clear=("#808080", 110, "none"))
+    if theme not in themes:
+        raise ValueError(f"theme {theme!r} is not known; use white or clear")
+    return themes[theme]
+
 def draw_survival(
     s:Report,
     theme:str="white",  # "white": black on white; "clear": grey without a background, for dark and light pages
 )->Figure:
     "The four panels; no pyplot, so that it can be drawn anywhere."
-    themes = dict(white=("black", 80, "white"), clear=("#808080", 110, "none"))
-    if theme not in themes:
-        raise ValueError(f"theme {theme!r} is not known; use white or clear")
-    ink, dpi, background = themes[theme]
+    ink, dpi, background = find_theme(theme)
     fig = Figure(figsize=(8.6, 6.2), dpi=dpi, layout="constrained", facecolor=background)
     panels = profile_panel, rotation_panel, equation_panel, sphere_panel
     for ax, panel in zip(fig.subplots(2, 2).flat, panels):
         panel(ax, s, ink)
         ink_axes(ax, ink)
-    fig.suptitle(f"{s.formula}: {say_verdict(s)[1]}", color=ink, fontweight="bold")
+    fig.suptitle(f"{s.formula}: {s.two_lines()[1]}", color=ink, fontweight="bold")
     return fig
 
 def as_png(fig:Figure)->bytes:
@@ -401,6 +331,39 @@ def as_png(fig:Figure)->bytes:
     out = io.BytesIO()
     fig.savefig(out, format="png", facecolor=fig.get_facecolor(), metadata={"Software": None})
     return out.getvalue()
+
+# %% ../../nbs/apps/survival_view.ipynb #ca7e2002
+class CanonicalReport(CanonicalSurvival):
+    "Will a crystal come back from its canonical code? The answer for a page."
+    def rows(self)->list[tuple[Check,str]]: # Each check with what it says
+        return self.sentences()
+
+    def _repr_html_(self)->str:
+        return as_html(self)
+
+    def draw(self, theme:str="white")->Figure: # "clear" for one that can be read on dark and light
+        return draw_canonical(self, theme)
+
+def draw_canonical(
+    s:CanonicalReport,
+    theme:str="white",  # As for `draw_survival`
+)->Figure:
+    "Numbers and unknowns; what went in and what came back."
+    ink, dpi, background = find_theme(theme)
+    fig = Figure(figsize=(8.6, 3.1), dpi=dpi, layout="constrained", facecolor=background)
+    axes = fig.subplots(1, 3, width_ratios=[1.25, 1, 1])
+    count_panel(axes[0], s, ink)
+    cell_panel(axes[1], s.true, "in its own cell", ink)
+    if s.trial and s.trial.atoms.lattice is not None:
+        cell_panel(axes[2], s.trial.atoms, f"what came back: {s.trial.found} atoms", ink)
+    else:
+        axes[2].axis("off")
+        say_in_middle(axes[2], say_trial(s).split(",")[0], ink)
+    ink_axes(axes[0], ink)
+    for ax in axes[1:]:
+        ax.title.set_color(ink)
+    fig.suptitle(f"{s.formula}: {s.two_lines()[1]}", color=ink, fontweight="bold")
+    return fig
 
 # %% ../../nbs/apps/survival_view.ipynb #5a32f02e
 def make_slider(
@@ -468,21 +431,65 @@ class SurvivalView(widgets.VBox):
         self.waiting = None
         self.picture.value = as_png(self.survival.draw("clear"))
 
+# %% ../../nbs/apps/survival_view.ipynb #ca7e2005
+class CanonicalView(widgets.VBox):
+    "Two sliders, the verdict, the counts and the picture of the model without a box; `survival` is what is shown."
+    def __init__(
+        self,
+        structure,              # As for `try_canonical`
+        model:CanonicalModel,   # Says the most numbers
+        noise:float=0.,         # At the start
+    ):
+        self.structure, most = structure, model.latents
+        self.noise = make_slider(widgets.FloatSlider, "cnb-noise", description="noise", value=noise, min=0.,
+                                 max=max(.2, noise), step=.002, readout_format=".3f")
+        self.latents = make_slider(widgets.IntSlider, "cnb-latents", description="numbers", value=most,
+                                   min=min(48, most), max=most, step=2)
+        self.status, self.numbers = widgets.HTML(), widgets.HTML()
+        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
+        for name in ("status", "numbers"):
+            getattr(self, name).add_class(f"cnb-{name}")
+        for w in (self.noise, self.latents):
+            w.observe(self.update, "value")
+        super().__init__([self.status, self.noise, self.latents, self.numbers, self.picture])
+        self.add_class("cnb-survive")
+        self.update()
+
+    def update(self, change=None):
+        "Count and try for where the sliders stand."
+        model = CanonicalModel(self.latents.value)
+        self.survival = s = try_canonical(self.structure, model, self.noise.value, CanonicalReport)
+        self.status.value, self.numbers.value = verdict_html(s), checks_html(s)
+        self.picture.value = as_png(s.draw("clear"))
+
 # %% ../../nbs/apps/survival_view.ipynb #5a32f030
 def in_notebook()->bool:
     "Is there a front end that can show a widget?"
     return hasattr(get_ipython(), "kernel")
 
+def is_canonical(
+    model:str|Path,  # Name of a shipped model, or a folder
+)->bool:
+    "Is it a model without a box?"
+    return isinstance(open_model(model), CanonicalModel)
+
 def will_it_survive(
     structure,               # Whatever holds one crystal, see `read`: a path, a `Structure`, ASE `Atoms`
-    model:str|Path="unit-cell", # Name of a shipped model ("unit-cell" or "repeating"), or a folder that training wrote
+    model:str|Path="unit-cell", # Name of a shipped model ("unit-cell", "repeating", "canonical"), or a folder
     noise:float=0.,          # Standard deviation of the noise on each number of the code, in units of its own
     sigma:float|None=None,   # Width of the Gaussians, Å; None: the model's own
     latents:int|None=None,   # Numbers of the code that are used, the first ones; None: all
     seed:int=0,              # Decides the orientations that are tried
     static:bool=False,       # A plain report, also in a notebook; otherwise sliders where they can be shown
-)->"Report|SurvivalView":
+)->"Report|SurvivalView|CanonicalReport|CanonicalView":
     "Before any network runs: will this crystal come back from its numbers, and if not, what to change?"
+    if is_canonical(model):
+        if sigma is not None:
+            raise ValueError("the canonical code draws no Gaussians, so it has no sigma; leave it out")
+        canonical = open_model(model) if latents is None else CanonicalModel(latents)
+        if static or not in_notebook():
+            return try_canonical(structure, canonical, noise, CanonicalReport)
+        return CanonicalView(structure, canonical, noise)
     e = Examination(structure, model, seed)
     if static or not in_notebook():
         return answer(e, noise, sigma, latents)
