@@ -6,7 +6,8 @@
 __all__ = ['MISSING', 'DOUBTS', 'TAPERS', 'unexplained', 'left_over', 'Look', 'find_peaks', 'nearest_elements',
            'draw_to_elements', 'missing_electrons', 'sums_agree', 'settle', 'search', 'sure_atoms', 'complete_elements',
            'covariance', 'deviations_of_sites', 'noise_limit', 'prune_orbits', 'search_noisy', 'name_noisy', 'Found',
-           'nothing_found', 'check_numbers', 'as_found', 'find_exact', 'find_noisy', 'find_one', 'find_atoms']
+           'nothing_found', 'check_numbers', 'least_atoms', 'as_found', 'find_exact', 'find_noisy', 'find_one',
+           'find_atoms']
 
 # %% ../nbs/12c_peaks.ipynb #9929032b
 import math
@@ -370,6 +371,12 @@ def check_numbers(
         return "scale and E(0) are not those of atoms"
     return ""
 
+def least_atoms(
+    E0:float,          # The zeroth structure factor, unitless
+)->int:
+    "So many atoms there are at least: the square of their sum of charges over the sum of squares (Cauchy-Schwarz)."
+    return math.ceil(E0**2 - .01)
+
 def as_found(
     fit:AtomFit,
     Z:np.ndarray,              # Atomic numbers of the orbits, `(orbits,)`
@@ -381,9 +388,10 @@ def as_found(
     frac, k = fit.frac(), fit.orbit_of
     std = np.zeros_like(frac) if std is None else std
     room = fit.equations//4
-    reason = "" if converged else (
-        f"{len(k)} atoms leave {fit.rms:.1g} of E unexplained" if len(k) < room else
-        f"more atoms than the {room} that {fit.equations} numbers can hold, or a search that lost its way")
+    reason = f"{len(k)} atoms leave {fit.rms:.1g} of E unexplained, or are not those of whole charges"
+    if least_atoms(fit.E0) > room:
+        reason = f"at least {least_atoms(fit.E0)} atoms; {fit.equations} numbers hold {room} in general"
+    reason = "" if converged else reason
     return Found(Z[k].astype(int), frac % 1 % 1, charge[k], fit.rms, converged, fit.steps, std, reason,
                  len(fit.group.W))
 
@@ -440,7 +448,7 @@ def find_one(
     crystal:tuple,       # Cell, orders, E, scale, E0: one entry each of what `find_atoms` takes
     noise:float=0.,      # As in `find_atoms`
     patience:float=math.inf,
-    tries:int=6,
+    tries:int=12,
     seed:int=0,
 )->Found:
     "The atoms of one crystal."
@@ -451,6 +459,7 @@ def find_one(
     until = perf_counter() + patience
     group = find_symmetry(cell, h, E, 3e-3 + 3*noise)
     fit, n = AtomFit(cell, h, E, scale, E0, group), grid_sizes(h)
+    tries = 1 if least_atoms(E0) > fit.equations//4 else tries
     if noise:
         return find_noisy(fit, n, noise, seed, tries, until)
     return find_exact(fit, n, seed, tries, until)
@@ -464,7 +473,7 @@ def find_atoms(
     noise:float=0.,          # Standard deviation of every real and imaginary part of E, unitless
     # Begin nothing new for a crystal after so many seconds and take the best so far, which then depends on the machine
     patience:float=math.inf,
-    tries:int=6,             # At most so many attempts at a crystal
+    tries:int=12,            # At most so many attempts at a crystal; one where there must be too many atoms
     seed:int=0,              # Of the attempts after the first
     map=map,                 # Such as the `map` of a pool of processes
 )->list[Found]:              # One a crystal
