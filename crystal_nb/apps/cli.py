@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'MODEL', 'Source', 'Out', 'Model', 'NETWORKS', 'Limit', 'Device', 'Resume', 'explain', 'exit_code', 'loading',
            'stoppable', 'one_line', 'pick_device', 'show_version', 'start', 'seed_option', 'reconstruct', 'Settings',
-           'read_settings', 'train', 'encode', 'decode', 'sample', 'interpolate', 'prior', 'search', 'duplicates',
-           'discriminator', 'main']
+           'read_settings', 'train', 'encode', 'decode', 'sample', 'interpolate', 'prior', 'alter', 'search',
+           'duplicates', 'discriminator', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #5494061f
 import os
@@ -361,6 +361,27 @@ def prior(
     "Read, leave out the prototypes, encode, train, report."
     from crystal_nb.apps.learn import learn_prior
     learn_prior(source, out, model, steps, limit, seed, resume)
+
+# %% ../../nbs/apps/cli.ipynb #4892d277
+@app.command(help="Exchange elements of crystals, scale their cells as volumes of known crystals say, and check.\n\n"
+    "Writes into DIR: altered.csv (a row a crystal: from, formula, swap, atoms, volume, shortest distance, converged, "
+    "space group, file), cif/ and skipped.csv: the crystals without those elements, and why.")
+@one_line
+def alter(
+    source:Source,
+    out:Out,
+    swap:Annotated[list[str], typer.Option("--swap", metavar="Sr=Ba",
+        help="Put one element in another's place. Several at once: --swap Sr=Ba --swap Ti=Zr, or Sr=Ba,Ti=Zr.")],
+    model:Annotated[str, typer.Option("--model", metavar="NAME|FOLDER",
+        help="canonical, or a folder with a model of its kind.")]="canonical",
+    ratio:Annotated[float|None, typer.Option("--volume", metavar="X",
+        help="New volume over old. Default: what the volumes of known crystals say.")]=None,
+    limit:Limit=None,
+    resume:Resume=True,
+):
+    "Read, exchange, decode, check, write, print."
+    from crystal_nb.apps.alter import alter_source
+    alter_source(source, out, ",".join(swap), model, ratio, limit, not resume)
 
 # %% ../../nbs/apps/cli.ipynb #e674a41d
 @app.command(help="Find the crystals that are most like QUERY.\n\n"

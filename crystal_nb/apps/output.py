@@ -159,7 +159,8 @@ def locked(
 # %% ../../nbs/apps/output.ipynb #9e2ba1f9
 TABLES = dict(  # name: its first columns
     table1="section,row", crystals="id,formula", structures="id,match", atoms="id,direction",
-    skipped="id,reason", generated="id,atoms", neighbours="query,rank", duplicates="id,same_as")
+    skipped="id,reason", generated="id,atoms", neighbours="query,rank", duplicates="id,same_as",
+    altered="id,from")
 CIFS = "cif", "symmetrised"
 UNMARKED = dict.fromkeys(("decode", "sample", "interpolate"), ("z.npz", "path.gif", "path.mp4"))  # by command
 UNMARKED["search"] = ("neighbours.png",)
@@ -306,7 +307,7 @@ def mend_results(
 )->set:       # Ids of the crystals that are done
     "Remove what a killed run left of crystals that it did not finish."
     paths = {p.relative_to(out).as_posix(): p for p in tables_in(out)}
-    last = next((paths[name] for name in ("crystals.csv", "generated.csv") if name in paths), None)  # written last
+    last = next((paths[name] for name in ("crystals.csv", "generated.csv", "altered.csv") if name in paths), None)  # written last
     done = set(mend_rows(last)) if last else set()
     for path in paths.values():
         if path.stem in ("crystals", "structures", "atoms") and path != last:
