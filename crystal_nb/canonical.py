@@ -38,7 +38,7 @@ def match_images(
     return image, off, np.where(twice, np.inf, worst)
 
 def find_translations(
-    kind:np.ndarray,    # What each atom is, `(atoms,)`
+    kind:np.ndarray,    # What each atom is, `(atoms,)`, unitless
     frac:np.ndarray,    # Positions, `(atoms, 3)`, unitless
     lattice:np.ndarray, # Rows a, b, c, `(3, 3)`, Å
     tol:float=.02,      # Farthest that an atom may be from where it should be, Å
@@ -64,7 +64,7 @@ def find_translations(
 # %% ../nbs/12a_canonical.ipynb #ac85d485
 def reduce_rows(
     rows:list[list[int]], # Vectors of whole numbers, at least three independent ones
-)->np.ndarray:            # `(3, 3)`, int: a basis of all their sums
+)->np.ndarray:            # A basis of all their sums, `(3, 3)`, int, unitless
     "The lattice that whole vectors span (Hermite normal form)."
     rows, basis = [[int(x) for x in row] for row in rows], []
     for axis in range(3):
@@ -84,7 +84,7 @@ class Frame(NamedTuple):
     "A cell and an origin in a crystal."
     basis:np.ndarray    # Its vectors as rows, in those of the given cell, `(3, 3)`, unitless
     members:np.ndarray  # The atoms of the given cell that are images of each atom, `(atoms, images)`, indices
-    shift:np.ndarray    # What carries each image to where the first is, `(atoms, images, 3)`, in the given cell's vectors
+    shift:np.ndarray    # What carries each image to the first, `(atoms, images, 3)`, unitless
     origin:int=0        # The atom at the origin, index of a row of `members`
     gap:float=0.        # By how much the best frame scores higher, unitless
 
@@ -99,7 +99,7 @@ class Frame(NamedTuple):
         return (x - x[self.origin]) @ of_kind(np.linalg.inv(self.basis)), of_kind(self.basis) @ lattice
 
 def primitive_frame(
-    kind:np.ndarray,    # What each atom is, `(atoms,)`
+    kind:np.ndarray,    # What each atom is, `(atoms,)`, unitless
     frac:np.ndarray,    # Positions, `(atoms, 3)`, unitless
     lattice:np.ndarray, # Rows a, b, c, `(3, 3)`, Å
     tol:float=.02,      # Farthest that an atom may be from where a translation puts it, Å
@@ -117,12 +117,12 @@ def primitive_frame(
 
 # %% ../nbs/12a_canonical.ipynb #24a656de
 SLACK = .1  # candidates' vectors are at most this share longer than the shortest
-NEAR = np.array([v for v in product(range(-2, 3), repeat=3) if any(v)])  # combinations of reduced vectors that may be short
+NEAR = np.array([v for v in product(range(-2, 3), repeat=3) if any(v)])  # sums of reduced vectors that may be short
 
 def short_bases(
     reduced:np.ndarray,  # A shortest basis, shortest vector first, `(3, 3)`, Å
-    # Matrices of whole numbers, determinant 1, `(bases, 3, 3)`: the bases are these times the reduced one; and what each
-    # pays for its length, `(bases,)`, unitless
+    # Matrices of whole numbers, determinant 1, `(bases, 3, 3)`: the bases are these times the reduced one; and what
+    # each pays for its length, `(bases,)`, unitless
 )->tuple[np.ndarray,np.ndarray]:
     "All right-handed bases that are about as short as the shortest."
     excess = np.linalg.norm(NEAR @ reduced, axis=1)/np.linalg.norm(reduced, axis=1)[:, None] - 1
@@ -141,7 +141,7 @@ def mendeleev()->np.ndarray: # `(95,)`, unitless; 0 for no element
 
 TEST_ORDERS = orders_by_index(40).numpy()
 @lru_cache
-def test_density()->np.ndarray: # `(40,)`, complex, of norm 1
+def test_density()->np.ndarray: # `(40,)`, complex, of norm 1, unitless
     "Coefficients of a blob without symmetry, near the origin."
     turns = np.arange(40)**2*.6180339887
     w = np.exp(2j*np.pi*turns - (TEST_ORDERS**2).sum(1)/8)

@@ -96,7 +96,8 @@ class CanonicalModel(CrystalCode):
         with atomic(folder/"config.json") as part:
             part.write_text(json.dumps(dict(format=FORMAT, version=__version__, config=config), indent=1) + "\n")
         with atomic(folder/"README.md") as part:
-            part.write_text(card or f"# crystal_nb: canonical\n\n{self.latents} numbers of a crystal in its own frame.\n")
+            about = f"{self.latents} numbers of a crystal in its own frame."
+            part.write_text(card or f"# crystal_nb: canonical\n\n{about}\n")
         return folder
 
     def __repr__(self):
@@ -147,7 +148,11 @@ class CanonicalModel(CrystalCode):
         atoms = [self.as_decoded(f, lattice.numpy(), noise) for f, lattice in zip(found, parts.lattice)]
         return atoms, atoms
 
-    def as_decoded(self, found, lattice:np.ndarray, noise:float)->Decoded:
+    def as_decoded(self,
+        found,               # From `find_atoms`
+        lattice:np.ndarray,  # Rows a, b, c, `(3, 3)`, Å
+        noise:float,         # Of the code
+    )->Decoded:
         "What was found, with its lattice."
         error = float(found.std_xyz.max(initial=0.)) if noise else 0.
         return Decoded(found.Z, found.frac @ lattice, bool(found.converged), lattice, float(found.residual), error)
@@ -184,7 +189,7 @@ class CanonicalModel(CrystalCode):
 def factors_at(
     model:CanonicalModel,
     z:Tensor,    # A code, `(latents,)`, unitless
-    h:Tensor,    # Orders, `(steps, orders, 3)`, integers
+    h:Tensor,    # Orders, `(steps, orders, 3)`, whole numbers, unitless
 )->Tensor:       # `(steps, orders)`, complex, electrons
     "Structure factors of a code at any orders: its own, and those of its atoms where it has none."
     parts = unpack_code(z[None])

@@ -20,7 +20,7 @@ from .voxels import Grid
 def structure_factors(
     Z:Tensor,     # Charges, `(batch, atoms)`, electrons; 0 = absent
     frac:Tensor,  # Positions, `(batch, atoms, 3)`, unitless; gives the precision
-    h:Tensor,     # Orders, `(orders, 3)` or `(batch, orders, 3)`, integers
+    h:Tensor,     # Orders, `(orders, 3)` or `(batch, orders, 3)`, whole numbers, unitless
 )->Tensor:        # `(batch, orders)`, complex, electrons
     "F(h), the Fourier coefficients of the point charges; differentiable in positions and charges."
     phase = 2*math.pi*(frac @ h.to(frac.dtype).mT)
@@ -38,7 +38,7 @@ def scale_of(
 @lru_cache
 def half_space(
     reach:int=6,  # Largest index
-)->Tensor:        # `(orders, 3)`, int64: one of each pair h, -h
+)->Tensor:        # One of each pair h, -h, `(orders, 3)`, int64, unitless
     "All orders up to an index, without the zeroth and without opposites."
     return half_box((reach,)*3)
 
@@ -54,7 +54,7 @@ def half_box(
 
 def orders_by_index(
     n:int,    # How many
-)->Tensor:    # `(n, 3)`, int64
+)->Tensor:    # `(n, 3)`, int64, unitless
     "The n orders with the smallest indices, one of each pair h, -h."
     return half_space(max(6, math.ceil((n*3/(2*math.pi))**(1/3)) + 2))[:n]
 
@@ -63,7 +63,7 @@ CORE = 40          # orders that the codes of all cells have, in the same column
 SHAPE_STEP = 1.    # of the logarithms of the ratios of edges, between classes of shape
 
 def classify_shape(
-    numbers:Tensor,  # Cells, `(batch, 6)`, as `cell_to_numbers` gives them
+    numbers:Tensor,  # Cells, `(batch, 6)`, as `cell_to_numbers` gives them, unitless
 )->Tensor:           # `(batch, 2)`, int64: the class of b/a and of c/a
     "The shape of a cell, coarsely."
     ratios = (numbers[:, 1:3] - numbers[:, :1]).nan_to_num()
@@ -73,7 +73,7 @@ def classify_shape(
 def orders_of_shape(
     shape:tuple,  # From `classify_shape`: two whole numbers
     n:int,        # How many
-)->Tensor:        # `(n, 3)`, int64, one of each pair h, -h
+)->Tensor:        # `(n, 3)`, int64, one of each pair h, -h, unitless
     "The orders in the code of cells of a shape: the core, then those nearest to the origin."
     edges = torch.exp(SHAPE_STEP*torch.tensor([0., *shape], dtype=torch.float64))
     radius = (3*(2*n + 2*CORE)/(4*math.pi*edges.prod()))**(1/3) + .6/edges.min()
@@ -84,9 +84,9 @@ def orders_of_shape(
     return torch.cat([core, h[length.argsort(stable=True)]])[:n]
 
 def choose_orders(
-    numbers:Tensor,  # Cells, `(batch, 6)`, as `cell_to_numbers` gives them
+    numbers:Tensor,  # Cells, `(batch, 6)`, as `cell_to_numbers` gives them, unitless
     n:int,           # How many
-)->Tensor:           # `(batch, n, 3)`, int64, one of each pair h, -h
+)->Tensor:           # `(batch, n, 3)`, int64, one of each pair h, -h, unitless
     "The orders in the code of each cell; they follow from the cell alone."
     shapes = [tuple(shape) for shape in classify_shape(numbers.detach()).tolist()]
     if not shapes:
@@ -116,7 +116,7 @@ def cell_to_numbers(
     return torch.cat([edge.log(), cosines], 1)
 
 def numbers_to_cell(
-    numbers:Tensor,  # As above, `(batch, 6)`
+    numbers:Tensor,  # As above, `(batch, 6)`, unitless
 )->Tensor:           # Rows a, b, c, `(batch, 3, 3)`, Å; nan where there is no such cell
     "The cell, upright: a along x, b in the xy plane, right-handed."
     edge, (ca, cb, cg) = numbers[:, :3].exp(), numbers[:, 3:6].unbind(1)
