@@ -459,7 +459,7 @@ def find_one(
     until = perf_counter() + patience
     group = find_symmetry(cell, h, E, 3e-3 + 3*noise)
     fit, n = AtomFit(cell, h, E, scale, E0, group), grid_sizes(h)
-    tries = 1 if least_atoms(E0) > fit.equations//4 else tries
+    tries = 1 if least_atoms(E0) > fit.equations//3 else tries
     if noise:
         return find_noisy(fit, n, noise, seed, tries, until)
     return find_exact(fit, n, seed, tries, until)
