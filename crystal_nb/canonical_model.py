@@ -75,9 +75,11 @@ class CanonicalModel(CrystalCode):
     def __init__(self,
         latents:int=300,  # Numbers of a code: 300 for about 73 independent atoms, 600 for 150
         tol:float=.02,    # Translations within this tolerance make a smaller cell, Å
+        patience:float=20.,  # Give up a crystal that is not found after so long, s
     ):
         count_orders(latents)
-        self.latents, self.tol, self.box, self.folder = latents, tol, self.grid.box, None
+        self.latents, self.tol, self.patience = latents, tol, patience
+        self.box, self.folder = self.grid.box, None
 
     @classmethod
     def from_pretrained(cls, name:str|Path="canonical", device:str="cpu")->"CanonicalModel":
@@ -144,7 +146,7 @@ class CanonicalModel(CrystalCode):
         "The atoms of each code, found by the fit; there is no network, so both lists are the same."
         parts = unpack_code(z)
         h = choose_orders(z[:, :6].double(), parts.E.shape[1])
-        found = find_atoms(parts.lattice, h, parts.E, parts.S, parts.E0, noise)
+        found = find_atoms(parts.lattice, h, parts.E, parts.S, parts.E0, noise, self.patience)
         atoms = [self.as_decoded(f, lattice.numpy(), noise) for f, lattice in zip(found, parts.lattice)]
         return atoms, atoms
 
