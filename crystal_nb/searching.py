@@ -10,7 +10,7 @@ __all__ = ['TOLERANCES', 'PROBES', 'in_this_process', 'CODES', 'VERSIONS', 'REMA
            'encode_index', 'build_index', 'reduced_edges', 'composition_bounds', 'nearest_index', 'join_indices',
            'open_index', 'rank_neighbours', 'search', 'in_frame', 'rank_elements', 'alike_frames']
 
-# %% ../nbs/16_searching.ipynb #b20dd01f
+# %% ../nbs/16_searching.ipynb #1ec1142d
 import os
 import zipfile
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from .samples import into_cell, shortest_basis
 from .canonical import SLACK, choose_frames, mendeleev, primitive_frame
 from .structure_types import orders_of_kinds, structure_codes
 
-# %% ../nbs/16_searching.ipynb #f7423096
+# %% ../nbs/16_searching.ipynb #2667a05e
 def search_weights(
     latents:int=300, # Numbers of a code
 )->np.ndarray:       # `(latents,)`, unitless
@@ -36,7 +36,7 @@ def search_weights(
     taper[:CORE] = np.exp(-(orders_by_index(CORE).numpy()**2).sum(1)/6)
     return np.concatenate([np.full(HEAD, 5.), taper, taper])
 
-# %% ../nbs/16_searching.ipynb #ba7bf265
+# %% ../nbs/16_searching.ipynb #476b8c1f
 TOLERANCES = .02, .05, .1, .3  # of the translations of a query, Å; the first is that of what is stored
 PROBES = 8
 
@@ -82,7 +82,7 @@ def crystal_probes(
         out.append(np.concatenate(codes))
     return out
 
-# %% ../nbs/16_searching.ipynb #792956d3
+# %% ../nbs/16_searching.ipynb #70a548dd
 in_this_process = map  # to start processes takes longer than to encode a few crystals
 
 CODES = {  # by -> what makes the codes that are stored; what makes those that ask
@@ -137,7 +137,7 @@ def encode_all(
             bar.update(len(done))
     return results
 
-# %% ../nbs/16_searching.ipynb #26b25103
+# %% ../nbs/16_searching.ipynb #d0834ada
 VERSIONS = {"crystal": 1, "structure": 1}  # of the codes; raised when they change
 
 @dataclass(eq=False, repr=False)
@@ -208,7 +208,7 @@ class Index:
         "Read what `save` wrote."
         return read_index(Path(path))
 
-# %% ../nbs/16_searching.ipynb #08a1a219
+# %% ../nbs/16_searching.ipynb #9aee7ef0
 REMAKE = "make it again with crystal_nb search --index, or Index.save"
 PARQUET = b"crystal_nb index"
 
@@ -349,7 +349,7 @@ def is_index_file(
     except Exception:
         return False
 
-# %% ../nbs/16_searching.ipynb #81e25733
+# %% ../nbs/16_searching.ipynb #196fc735
 def encode_index(
     crystals:Crystals,
     by:str="crystal",     # Or "structure"
@@ -379,7 +379,7 @@ def build_index(
     index.skipped = pd.concat([unread, index.skipped], ignore_index=True)
     return index
 
-# %% ../nbs/16_searching.ipynb #f46f4961
+# %% ../nbs/16_searching.ipynb #93cf88d5
 SLACK_OF_EDGES = np.log(1 + SLACK)  # by so much the logarithm of a canonical edge is larger than that of the shortest
 
 def reduced_edges(
@@ -453,7 +453,7 @@ def join_indices(
     arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "ids", "formulas")]
     return Index(*arrays, parts[0].by, Crystals.concat([part.crystals for part in parts]), skipped)
 
-# %% ../nbs/16_searching.ipynb #e8a5cf4d
+# %% ../nbs/16_searching.ipynb #af3f9c2c
 NEIGHBOURS = ["query", "rank", "id", "formula", "distance"]
 FEW = 20  # queries; for more, all crystals are encoded
 
@@ -511,7 +511,7 @@ def search(
     near.attrs["skipped"] = [(str(id), str(reason)) for id, reason in skipped]
     return near
 
-# %% ../nbs/16_searching.ipynb #99be3f9d
+# %% ../nbs/16_searching.ipynb #5c830015
 def in_frame(
     crystal,   # A `Crystal`
     frame,     # One of its `Frame`s

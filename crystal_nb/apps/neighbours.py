@@ -6,7 +6,7 @@
 __all__ = ['lack_code', 'share_codes', 'search', 'find_duplicates', 'scale_like', 'title_of', 'draw_neighbours', 'cif_of',
            'write_neighbours', 'print_neighbours', 'write_skipped', 'open_among', 'search_source', 'duplicates_source']
 
-# %% ../../nbs/apps/neighbours.ipynb #cbe0c516
+# %% ../../nbs/apps/neighbours.ipynb #ab49ab56
 import multiprocessing
 import os
 import shutil
@@ -28,7 +28,7 @@ from .output import MARK, begin_results, counted, file_names, list_skipped, noth
 from .parallel import parallel_map
 from .session import read
 
-# %% ../../nbs/apps/neighbours.ipynb #7c5e777f
+# %% ../../nbs/apps/neighbours.ipynb #f577bc11
 def lack_code(
     crystal,      # That was not encoded
     reason:str,   # What happened
@@ -65,7 +65,7 @@ def find_duplicates(
     "The crystals of a collection that were there before, found in as many processes as there are cores."
     return find_same(source, within, match, share_codes, progress, read)
 
-# %% ../../nbs/apps/neighbours.ipynb #dd98880c
+# %% ../../nbs/apps/neighbours.ipynb #29197ffc
 def scale_like(
     crystal, other,  # `Crystal`s
 ):                   # The second, a `Crystal`
@@ -97,7 +97,7 @@ def draw_neighbours(
         crystals = [crystals[0], *(scale_like(crystals[0], c) for c in crystals[1:])]
     corners = np.indices((2, 2, 2)).reshape(3, -1).T - .5
     reach = max(np.linalg.norm(corners @ c.lattice, axis=1).max() for c in crystals)
-    view = View(azimuth=-65, elevation=18, pixels=260, box=max(1.4*reach, 4.))
+    view = View(azimuth=-65, elevation=18, pixels=260, box=max(1.6*reach, 4.))
     rows = -(-len(crystals)//columns)
     fig = Figure(figsize=(2*columns, 2.35*rows), dpi=110)
     axes = fig.subplots(rows, columns, squeeze=False).ravel()
@@ -108,7 +108,7 @@ def draw_neighbours(
     fig.subplots_adjust(.01, .01, .99, .9, .05, .22)
     return fig
 
-# %% ../../nbs/apps/neighbours.ipynb #55cccb68
+# %% ../../nbs/apps/neighbours.ipynb #07ae5723
 def cif_of(
     crystal,    # A `Crystal`
     note:str,   # What it is
