@@ -219,6 +219,10 @@ def codes_on_the_way(
     alike = (Fa.conj()*Fb).real.sum(1)/(Fa.norm(dim=1)*Fb.norm(dim=1))
     Sa, Sb = parts.S
     S = (((1 - f)*Sa)**2 + (f*Sb)**2 + 2*f*(1 - f)*Sa*Sb*alike[:, None]).sqrt()
+    E, E0 = mix(Fa, Fb)/S, mix(*(parts.S*parts.E0))/S
+    return torch.cat([cells, S.log(), E0, E.real, E.imag], 1).to(a)
+
+CanonicalModel.between = codes_on_the_way
 
 # %% ../nbs/15a_canonical_model.ipynb #20f1eb0b
 def open_model(
