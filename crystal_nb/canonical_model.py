@@ -157,7 +157,9 @@ class CanonicalModel(CrystalCode):
     )->Decoded:
         "What was found, with its lattice."
         error = float(found.std_xyz.max(initial=0.)) if noise else 0.
-        return Decoded(found.Z, found.frac @ lattice, bool(found.converged), lattice, float(found.residual), error)
+        Z = np.clip(found.Z, 1, 94)  # where no element has such a charge, the atoms do not explain the code
+        converged = bool(found.converged) and (Z == found.Z).all()
+        return Decoded(Z, found.frac @ lattice, bool(converged), lattice, float(found.residual), error)
 
     def beside(self, true:list[Decoded], found:list[Decoded])->list[Decoded]:
         "Found atoms by the images that are nearest to true ones."
