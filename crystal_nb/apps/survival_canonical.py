@@ -149,7 +149,7 @@ class CanonicalSurvival:
 # %% ../../nbs/apps/survival_canonical.ipynb #5cab0017
 REMEDIES = {
     "longer code": "take a longer code: CanonicalModel(latents={latents}).save_pretrained(DIR), then --model DIR",
-    "probes": "searching, ask with several probes, as `cn.search` does",
+    "probes": "searching, ask with several probes, as cn.search does",
 }
 
 def say_atoms(s:CanonicalSurvival, share:float)->str:
@@ -176,7 +176,7 @@ def say_trial(s:CanonicalSurvival, _=None)->str:
         return "not tried, as there is no solution to be found"
     if t.exact:
         times = f" in {t.exact} of {t.tries} tries" if t.tries > 1 else ""
-        return f"encoded and decoded, all {s.atoms} atoms came back{times}, {t.max_error:.1g} Å off at most"
+        return f"encoded and decoded, every atom came back{times}, {t.max_error:.1g} Å off at most"
     return f"encoded and decoded, {t.found} atoms came back for {s.atoms}, not all where and what they were"
 
 def canonical_text(
