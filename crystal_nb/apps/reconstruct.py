@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NOT_DONE', 'rows_of', 'read_evaluation', 'fit_note', 'symmetrised_texts', 'write_symmetrised', 'write_batch',
            'sum_up', 'worst', 'crystal_cells', 'crystal_table', 'sentences', 'print_report', 'resume_skipped',
-           'finish_skipped', 'append_batches', 'reconstruct_source']
+           'finish_skipped', 'append_batches', 'name_steps', 'reconstruct_source']
 
 # %% ../../nbs/apps/reconstruct.ipynb #e1946c9c
 import os
@@ -21,7 +21,7 @@ from ..reading import track
 from ..symmetry import find_symmetry, symmetrised_cif
 from ..evaluation import Evaluation, write_csv
 from ..tables import rich_table1, table1
-from ..codes import Reconstruction
+from ..codes import CrystalCode, Reconstruction
 from .session import load, read, share_work
 from .output import MARK, TABLES, append_rows, begin_results, counted, crystal_cif, defer_signals
 from .output import describe_run, digest_crystals, file_names, list_skipped, nothing_left, open_results
@@ -270,6 +270,15 @@ def append_batches(
         return e
 
 # %% ../../nbs/apps/reconstruct.ipynb #5fa63e1f
+def name_steps(
+    model:CrystalCode,
+    refine:bool,        # Was the fit wanted?
+)->str:
+    "How atoms came out of the codes."
+    if not model.boxed:
+        return "atoms found in the structure factors" + ("" if refine else ", for there is no network alone")
+    return "atoms fitted to the code" if model.can_refine and refine else "network alone"
+
 def reconstruct_source(
     source:str,           # What holds crystals
     out:Path,             # Output folder
@@ -303,7 +312,7 @@ def reconstruct_source(
         evaluation, table = sum_up(out, crystals.ids, model.box, model.cubes)
     if stopped:
         raise type(stopped)(what_is_kept(len(done), len(crystals), "crystals", out))
-    steps = "atoms fitted to the code" if model.can_refine and how.get("refine", True) else "network alone"
+    steps = name_steps(model, how.get("refine", True))
     if noise:
         steps += f", noise {noise:g} on the code"
     print_report(out, evaluation, table, skipped, f"{steps}, on {device}", time.perf_counter() - start)
