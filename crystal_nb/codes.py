@@ -172,7 +172,7 @@ class CrystalCode:
         seed:int|None=None,        # None: upright, by the crystal alone; a number: at random, by seed and id
         filter:str="none",         # Which crystals may try, see `crystals.FILTERS`; "max-side" is the paper's
         return_skipped:bool=False, # Return the reasons too, and raise for none
-        return_notes:bool=False,   # Return what the code says besides, such as the margin: a data frame, a row a crystal
+        return_notes:bool=False,   # Return what the code says besides, such as the margin: data frame, a row a crystal
         **how,                     # What this kind of code takes besides
     )->Tensor:                     # A row for each crystal, `(crystals, latents)`, unitless; nan where there is no code
         "The codes of crystals. A single one without a code is a `ValueError`; among many, a warning counts them."
@@ -201,11 +201,16 @@ class CrystalCode:
         "Atoms from codes; none where no crystal can have the code, see `explain_codes`."
         return self.decode_sound(z, refine, noise)[1]
 
-    def decode_sound(self, z:Tensor, refine:bool=True, noise:float=0.)->tuple[list[Decoded], list[Decoded]]:
+    def decode_sound(
+        self,
+        z:Tensor,          # Any numbers, `(codes, latents)`, unitless
+        refine:bool=True,  # As in `decode_both`
+        noise:float=0.,    # As there
+    )->tuple[list[Decoded], list[Decoded]]:
         "`decode_both`, for any codes of the right length: what no crystal can have holds no atoms."
         if z.ndim != 2 or z.shape[1] != self.latents:
-            raise ValueError(f"codes of shape {tuple(z.shape)}, but those of this model are (codes, {self.latents}); "
-                             "give codes that it made")
+            raise ValueError(f"codes of shape {tuple(z.shape)}, but those of this model are "
+                             f"(codes, {self.latents}); give codes that it made")
         sound = [not reason for reason in self.explain_codes(z)]
         if all(sound) and sound:
             return self.decode_both(z, refine, noise)

@@ -85,7 +85,8 @@ def draw_endless(
     "The density of the endless crystal in the box."
     rim = 6*sigma
     wide, = cell_to_cube([d._replace(xyz=d.xyz + rim)], grid.box + 2*rim)
-    return density(torch.as_tensor(wide.Z)[None], torch.as_tensor(wide.xyz - rim)[None].float(), grid, sigma)[0, 0].numpy()
+    Z, xyz = torch.as_tensor(wide.Z)[None], torch.as_tensor(wide.xyz - rim)[None].float()
+    return density(Z, xyz, grid, sigma)[0, 0].numpy()
 
 def crowded_levels(
     rho:np.ndarray,  # Of an endless crystal, `(n, n, n)`, plotting units

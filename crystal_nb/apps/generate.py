@@ -43,7 +43,8 @@ def encode_batch(
     crystals:Crystals,
     seed:int|None=None, # Of random orientations; None: upright
     upright:bool=False, # As the learned priors know crystals
-)->tuple:               # Codes: id -> dict of `z` `(latents,)`, unitless, and notes; the others: data frame `id, reason`
+    # Codes: id -> dict of `z`, `(latents,)`, unitless, and notes; those without one: data frame `id, reason`
+)->tuple:
     "Codes of the crystals that have one, with what the model says of each."
     if upright and model.boxed:
         z, _, placed = encode_upright(model, crystals)

@@ -484,8 +484,8 @@ REMEDIES = {
     "no atoms": "give structures with atom positions",
     "element beyond 94": "the networks know hydrogen to plutonium",
     "atoms closer than 0.5 Å": "remove duplicate sites",
-    "does not fit": "give a smaller (primitive) cell, or train with a larger box: "
-        "crystal_nb train SOURCE --out DIR --preset large --start unit-cell",
+    "does not fit": "use --model canonical, which has no box, or give a smaller (primitive) cell, "
+        "or train with a larger box: crystal_nb train SOURCE --out DIR --preset large --start unit-cell",
     "its lattice could not be read": "use --model unit-cell, or --lattice given"}
 
 # %% ../../nbs/apps/output.ipynb #c0a18f1d

@@ -126,7 +126,8 @@ def sphere_panel(ax, s:Survival, ink:str):
 # %% ../../nbs/apps/survival_panels.ipynb #5ca90013
 def count_panel(ax, s:CanonicalSurvival, ink:str):
     "Unknowns and numbers."
-    bars = {"numbers": (s.latents - 6, BLUE), "unknowns": (s.unknowns, GREEN if s.checks[0].verdict == "fine" else ORANGE)}
+    color = GREEN if s.checks[0].verdict == "fine" else ORANGE
+    bars = {"numbers": (s.latents - 6, BLUE), "unknowns": (s.unknowns, color)}
     for y, (n, color) in enumerate(bars.values()):
         ax.barh(y, n, color=color, height=.55)
         ax.annotate(f"{n}", (n, y), (4, 0), textcoords="offset points", va="center", color=ink)

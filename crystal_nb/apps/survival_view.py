@@ -253,7 +253,8 @@ def as_text(
 
 # %% ../../nbs/apps/survival_view.ipynb #200d4efc
 GOOD, UNSURE, BAD = "#2e9e6b", "#c98512", "#d3504a"
-COLORS = {"will survive": GOOD, "may fail": UNSURE, "will not fit": BAD, "will not survive": BAD, FINE: GOOD, WATCH: UNSURE, FAILS: BAD}
+COLORS = {FINE: GOOD, WATCH: UNSURE, FAILS: BAD,
+          "will survive": GOOD, "may fail": UNSURE, "will not fit": BAD, "will not survive": BAD}
 NEUTRAL = "color: var(--jp-ui-font-color1, inherit); background: none; border: none;"
 CELL = f"{NEUTRAL} padding: .15em .6em .15em 0; vertical-align: top; text-align: left; white-space: normal"
 
