@@ -307,7 +307,8 @@ def round_trip(
     seconds, true = (perf_counter() - start)/len(z), code.true_atoms(samples)
     def score(atoms, lattices):
         atoms = code.beside(true, atoms)
-        return score_crystals(crystals, true, atoms, code.box, code.cubes, lattices, seconds, code.map)
+        box = code.box if code.boxed else np.inf
+        return score_crystals(crystals, true, atoms, box, code.cubes, lattices, seconds, code.map)
     fitted, carried = network is not found, any(d.lattice is not None for d in network)
     # a code may carry the lattice, or the fit may find it
     evaluation = alone = score(found, carried or (fitted and code.gives_lattice))

@@ -90,11 +90,11 @@ def one_to_one(
 # %% ../nbs/14_evaluation.ipynb #5e4b6a8c
 def on_boundary(
     xyz:np.ndarray,   # Positions, `(N, 3)`, in Å
-    box:float=10.,    # Side of the box, in Å
+    box:float=10.,    # Side of the box, in Å; infinite: there is none
     margin:float=1.,  # Closer than this to a face is at the boundary, in Å
 )->np.ndarray:        # `(N,)` bool
     "Which atoms are near a face of the box, or beyond it."
-    return (np.minimum(xyz, box - xyz) < margin).any(-1)
+    return (np.minimum(xyz, box - xyz) < margin).any(-1) & np.isfinite(box)
 
 # %% ../nbs/14_evaluation.ipynb #d9094135
 def compare_one_way(
