@@ -103,7 +103,7 @@ def draw_to_elements(
 def missing_electrons(
     fit:AtomFit,
     Z:np.ndarray,         # Atomic numbers, `(orbits,)`
-    size:np.ndarray,      # Atoms of each orbit, `(orbits,)`
+    size:np.ndarray,      # How many atoms each orbit has, `(orbits,)`, unitless
 )->tuple[float,float]:    # Sum of the missing charges, electrons; of their squares
     "What scale and E(0) say about the atoms that are not there."
     return fit.E0*fit.scale - Z @ size, fit.scale**2 - Z**2 @ size
@@ -181,7 +181,7 @@ DOUBTS = ((1, 9.), (1, 30.), (2, 9.), (2, 30.), (3, 30.), (.5, 9.))  # doubt and
 def sure_atoms(
     fit:AtomFit,
     least:int=4,                      # Lighter elements are never sure
-)->tuple[np.ndarray,np.ndarray]|None: # Which orbits to keep, bool, and the atomic numbers of these
+)->tuple[np.ndarray,np.ndarray]|None: # Which orbits to keep, `(orbits,)`, bool; the atomic numbers of these, `(kept,)`
     "The atoms of heavier elements, so named that the missing electrons can be hydrogens if that is possible."
     found = []
     for doubt, price in DOUBTS:

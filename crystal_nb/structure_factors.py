@@ -43,8 +43,8 @@ def half_space(
     return half_box((reach,)*3)
 
 def half_box(
-    reach:tuple,  # Largest index along a, b and c
-)->Tensor:        # `(orders, 3)`, int64, by the size of the indices
+    reach:tuple,  # Largest index along a, b and c, three whole numbers
+)->Tensor:        # `(orders, 3)`, int64, unitless, smallest indices first
     "One of each pair of opposite orders in a box."
     h = torch.cartesian_prod(*(torch.arange(-n, n + 1) for n in reach))
     sign = h @ torch.tensor([10**8, 10**4, 1])
@@ -108,7 +108,7 @@ def count_orders(
 
 def cell_to_numbers(
     lattice:Tensor,  # Rows a, b, c, `(batch, 3, 3)`, Å
-)->Tensor:           # `(batch, 6)`: logarithms of the edges, cosines of alpha, beta, gamma
+)->Tensor:           # `(batch, 6)`: logarithms of the edges in Å, cosines of alpha, beta, gamma; unitless
     "The shape and size of a cell, whatever its orientation."
     edge = lattice.norm(dim=2)
     a, b, c = (lattice/edge[..., None]).unbind(1)
