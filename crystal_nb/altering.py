@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['VOLUME_TABLE', 'LOG_VOLUMES', 'CELL_SHARE', 'Sums', 'code_to_sums', 'sums_to_code', 'element_number', 'read_swap',
            'check_swap', 'volume_ratio', 'frac_of', 'exchange_charges', 'Altered', 'count_of', 'alter_one', 'group_of',
-           'alter', 'shift_code', 'bases_like', 'align_atoms', 'code_of', 'shift_atoms']
+           'alter', 'shift_code', 'bases_like', 'matching_kinds', 'align_atoms', 'code_of', 'shift_atoms']
 
-# %% ../nbs/17c_altering.ipynb #59b8589a
+# %% ../nbs/17c_altering.ipynb #cf8b5a74
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from .evaluation import Decoded
 from .draws import neighbour_distances, reduced_formula
 from .canonical_model import CanonicalModel
 
-# %% ../nbs/17c_altering.ipynb #21d97705
+# %% ../nbs/17c_altering.ipynb #eb113f40
 class Sums(NamedTuple):
     "What of codes can be added."
     numbers:Tensor  # Logarithms of the edges and cosines of the angles, `(batch, 6)`
@@ -47,7 +47,7 @@ def sums_to_code(
     E = sums.F/S
     return torch.cat([sums.numbers, S.log(), sums.charge[:, None]/S, E.real, E.imag], 1)
 
-# %% ../nbs/17c_altering.ipynb #3477cc40
+# %% ../nbs/17c_altering.ipynb #d06b1db6
 def element_number(
     symbol:str,  # For example Sr
 )->int:          # Atomic number, 1 to 94
@@ -87,10 +87,10 @@ def check_swap(
     after = [swap.get(q, q) for q in there]
     for new in swap.values():
         if after.count(new) > 1:
-            raise ValueError(f"{formula}: two elements would become {symbol(new)}, which makes another structure type; "
-                             f"choose another element, or exchange the other {symbol(new)} too")
+            raise ValueError(f"{formula}: two elements would become {symbol(new)}, which is no substitution; "
+                             "choose another element")
 
-# %% ../nbs/17c_altering.ipynb #c4bf8b93
+# %% ../nbs/17c_altering.ipynb #f50479ff
 VOLUME_TABLE = '''
 H -0.99 Li -0.33 Be -0.82 B -0.73 C -0.71 N -0.78 O -1.09 F -0.88 Na 0.23 Mg -0.02 Al -0.25 Si -0.39 P -0.42 S -0.23
 Cl -0.04 K 0.66 Ca 0.43 Sc 0.03 Ti -0.25 V -0.47 Cr -0.52 Mn -0.47 Fe -0.63 Co -0.69 Ni -0.67 Cu -0.53 Zn -0.29 Ga
@@ -118,7 +118,7 @@ def volume_ratio(
             total += sign*LOG_VOLUMES[symbol]
     return float(np.exp(total/len(Z)))
 
-# %% ../nbs/17c_altering.ipynb #3becf191
+# %% ../nbs/17c_altering.ipynb #8a3098f4
 def frac_of(
     atoms:Decoded,  # With their lattice
 )->Tensor:          # `(1, atoms, 3)`, float64, unitless
@@ -140,7 +140,7 @@ def exchange_charges(
     longer = torch.tensor([np.log(ratio)/3]*3 + [0.]*3)
     return sums_to_code(Sums(s.numbers + longer, squares, s.charge + (new - old).sum(1), F))[0]
 
-# %% ../nbs/17c_altering.ipynb #a2220085
+# %% ../nbs/17c_altering.ipynb #aa9f30b3
 @dataclass
 class Altered:
     "A crystal with other elements."
@@ -173,7 +173,7 @@ class Altered:
         return (f"Altered({self.source} -> {self.formula}, volume x {self.ratio:.3f}, shortest {self.shortest:.2f} Å, "
                 f"{group}, {said})")
 
-# %% ../nbs/17c_altering.ipynb #671bdb57
+# %% ../nbs/17c_altering.ipynb #7876daab
 def count_of(
     Z,         # Atomic numbers, `(atoms,)`
 )->np.ndarray: # How many atoms of each element, `(119,)`
@@ -208,7 +208,7 @@ def group_of(
     "The space group at a tolerance of 0.1 Å."
     return space_group(atoms.structure, .1) if len(atoms.Z) else 0
 
-# %% ../nbs/17c_altering.ipynb #b2b8f5b4
+# %% ../nbs/17c_altering.ipynb #c5a33a1d
 def alter(
     crystal,                # A path, a structure of pymatgen or ASE: whatever holds one crystal
     swap:Mapping|str,       # {"Sr": "Ba"}, "Sr=Ba", or several
@@ -229,7 +229,7 @@ def alter(
     model = model or CanonicalModel()
     return alter_one(model, model.encode(crystals)[0], swap, ratio)
 
-# %% ../nbs/17c_altering.ipynb #0f4b411b
+# %% ../nbs/17c_altering.ipynb #5c5ab6dd
 def shift_code(
     z:Tensor,      # Codes, `(batch, latents)`, unitless
     minus:Tensor,  # Codes that are taken away, same shape
@@ -244,13 +244,14 @@ def shift_code(
                          "they decode to")
     return sums_to_code(sums)
 
-# %% ../nbs/17c_altering.ipynb #5b91d3b8
+# %% ../nbs/17c_altering.ipynb #d0cbde7e
 def bases_like(
     lattice:np.ndarray,  # Rows a, b, c, `(3, 3)`, Å
     goal:np.ndarray,     # Another one, `(3, 3)`, Å
     lengths:float=.25,   # Largest difference of the logarithms of the edges
     cosines:float=.3,    # Largest difference of the cosines of the angles
-)->np.ndarray:           # Matrices of whole numbers, determinant 1, `(bases, 3, 3)`: the bases are these times the lattice
+    # Matrices of whole numbers, determinant 1, `(bases, 3, 3)`: the bases are these times the lattice
+)->np.ndarray:
     "The bases of a lattice that are about as long and as oblique as another cell."
     vectors = NEAR @ lattice
     edge, wanted = np.linalg.norm(vectors, axis=1), np.linalg.norm(goal, axis=1)
@@ -263,24 +264,40 @@ def bases_like(
     M = np.stack([NEAR[i], NEAR[j], NEAR[k]], 1)[fits]
     return M[np.round(np.linalg.det(M)) == 1]
 
-# %% ../nbs/17c_altering.ipynb #698fc34c
-CELL_SHARE = 4.  # what the squared difference of the cells' six numbers counts beside that of the structure factors
+# %% ../nbs/17c_altering.ipynb #e40db0ff
+CELL_SHARE = 4.  # what the squared difference of the cells' six numbers counts beside that of the atoms
+
+def matching_kinds(
+    Z:np.ndarray,     # Atomic numbers, `(atoms,)`
+    goal:np.ndarray,  # Those of another crystal, `(atoms,)`
+)->list[tuple[int,int]]: # Pairs of elements, of the one and of the other
+    "Which element is in whose place: the same, or one that the other has not, by the number of atoms."
+    there, other = count_of(Z), count_of(goal)
+    same = np.flatnonzero((there > 0) & (other > 0))
+    mine, its = (sorted(np.flatnonzero((x > 0) & (y == 0)), key=lambda q: (-x[q], q))
+                 for x, y in ((there, other), (other, there)))
+    return [*zip(same, same), *zip(mine, its)]
 
 def align_atoms(
     atoms:Decoded,  # With their lattice
     goal:Decoded,   # Another crystal, with its lattice
-)->tuple[Decoded,float]: # The atoms in the frame that looks most like the other; how different they look still, unitless
+    # The atoms in the frame that looks most like the other; how different they look still, unitless
+)->tuple[Decoded,float]:
     "The frame, of all near bases and with any atom at the origin, in which a crystal looks most like another."
     h = orders_by_index(CORE).double().numpy()
     weight, f = np.exp(-(h**2).sum(1)/8), frac_of(atoms)[0].numpy()
-    F = goal.Z @ np.exp(2j*np.pi*frac_of(goal)[0].numpy() @ h.T)
+    kinds = matching_kinds(atoms.Z, goal.Z)
+    here, there = (np.stack([d.Z == pair[k] for pair in kinds]).astype(float) for k, d in ((0, atoms), (1, goal)))
+    F = there @ np.exp(2j*np.pi*frac_of(goal)[0].numpy() @ h.T)             # of each kind, `(kinds, orders)`
+    size = weight.sum()*len(goal.Z)
     best, chosen = np.inf, None
     for M in bases_like(atoms.lattice, goal.lattice):
         waves = np.exp(2j*np.pi*(f @ np.linalg.inv(M)) @ h.T)
-        off = np.abs(atoms.Z @ waves*waves.conj() - F)**2 @ weight/weight.sum()/(goal.Z.astype(float)**2).sum()
+        off = np.abs((here @ waves)[None]*waves.conj()[:, None] - F)**2     # `(origins, kinds, orders)`
+        off = off.sum(1) @ weight/size
         cells = cell_to_numbers(torch.as_tensor(np.stack([M @ atoms.lattice, goal.lattice])))
         off += CELL_SHARE*float((cells[0] - cells[1]).square().sum())
-        if off.min() < best:
+        if off.min() < best - 1e-9:
             best, chosen = float(off.min()), (M, int(off.argmin()))
     if chosen is None:
         return atoms, np.inf
@@ -289,7 +306,7 @@ def align_atoms(
     frac = (f - f[origin]) @ np.linalg.inv(M)
     return atoms._replace(xyz=(frac - np.floor(frac + 1e-6)) @ lattice, lattice=lattice), best
 
-# %% ../nbs/17c_altering.ipynb #109e5f05
+# %% ../nbs/17c_altering.ipynb #44df36b4
 def code_of(
     atoms:Decoded,    # With their lattice
     latents:int=300,  # Numbers of the code
@@ -298,13 +315,14 @@ def code_of(
     Z = torch.as_tensor(np.asarray(atoms.Z))[None]
     return pack_code(Z, frac_of(atoms), torch.as_tensor(atoms.lattice)[None], latents)
 
-# %% ../nbs/17c_altering.ipynb #5ec09868
+# %% ../nbs/17c_altering.ipynb #77219d81
 def shift_atoms(
     z:Decoded,        # Decoded crystals, with their lattices
     minus:Decoded,    # What is taken away
     plus:Decoded,     # What is added
     latents:int=300,  # Numbers of the code
-)->tuple[Tensor,float]: # The code of the sum, `(1, latents)`, float64, unitless; how different minus and plus look from what they are aligned to
+    # The code of the sum, `(1, latents)`, float64, unitless; how different the crystals look, in like frames, unitless
+)->tuple[Tensor,float]:
     "z - minus + plus, in like frames."
     minus, off = align_atoms(minus, z)
     plus, off_plus = align_atoms(plus, minus)
@@ -312,5 +330,6 @@ def shift_atoms(
     numbers = sum(sign*cell_to_numbers(torch.as_tensor(d.lattice)[None]) for sign, d in terms)
     h = choose_orders(numbers, count_orders(latents))
     F = sum(sign*structure_factors(torch.as_tensor(d.Z)[None], frac_of(d), h) for sign, d in terms)
-    total = lambda power: torch.tensor([sum(sign*float((d.Z.astype(float)**power).sum()) for sign, d in terms)]).double()
-    return sums_to_code(Sums(numbers, total(2), total(1), F)), max(off, off_plus)
+    squares, charge = (sum(sign*float((d.Z.astype(float)**k).sum()) for sign, d in terms) for k in (2, 1))
+    total = torch.tensor([[squares], [charge]], dtype=torch.float64)
+    return sums_to_code(Sums(numbers, *total, F)), max(off, off_plus)
