@@ -75,7 +75,7 @@ class CanonicalModel(CrystalCode):
     def __init__(self,
         latents:int=300,  # Numbers of a code: 300 for about 73 independent atoms, 600 for 150
         tol:float=.02,    # Translations within this tolerance make a smaller cell, Å
-        patience:float=5.,  # Give up a crystal that is not found after so long, s
+        patience:float=5.,  # Give up a crystal after so much processor time, s
     ):
         count_orders(latents)
         self.latents, self.tol, self.patience = latents, tol, patience

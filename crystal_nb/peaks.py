@@ -12,7 +12,7 @@ __all__ = ['MISSING', 'DOUBTS', 'TAPERS', 'unexplained', 'left_over', 'Look', 'f
 # %% ../nbs/12c_peaks.ipynb #9929032b
 import math
 from functools import partial
-from time import perf_counter
+from time import thread_time
 from typing import NamedTuple
 import numpy as np
 import torch
@@ -148,11 +148,11 @@ def search(
     fit:AtomFit,           # Without atoms; changed in place
     n:list,                # Points of the map along a, b and c
     look:Look,
-    until:float=math.inf,  # Begin nothing new after this time, seconds of `perf_counter`
+    until:float=math.inf,  # Begin nothing new after this time, seconds of `thread_time`
 )->AtomFit|None:           # With everything explained; None if that is not reached
     "Add atoms until nothing is left."
     best, stuck = math.inf, 0
-    while len(fit) < fit.equations//3 + 6 and stuck <= 6 and perf_counter() < until:
+    while len(fit) < fit.equations//3 + 6 and stuck <= 6 and thread_time() < until:
         many = look.generator is None or len(fit.q) < 4
         x, q = find_peaks(fit, left_over(fit), n, look._replace(most=(len(fit.q) + 2)//2 if many else 1))
         if not len(x):
@@ -201,7 +201,7 @@ def complete_elements(
     fit:AtomFit,           # A search that got stuck
     n:list,                # Points of the map along a, b and c
     look:Look,
-    until:float=math.inf,  # Begin nothing new after this time, seconds of `perf_counter`
+    until:float=math.inf,  # Begin nothing new after this time, seconds of `thread_time`
 )->AtomFit|None:           # With everything explained; None if that is not reached
     "Keep the atoms of elements that are sure, with whole charges, and add the others with whole charges."
     sure = sure_atoms(fit)
@@ -214,7 +214,7 @@ def complete_elements(
     fit.q = Z/fit.scale
     adjust(fit, 30, gain=.02, charges=False)
     best, stuck = fit.rms, 0
-    while stuck <= 4 and len(fit) < fit.equations//3 and perf_counter() < until:
+    while stuck <= 4 and len(fit) < fit.equations//3 and thread_time() < until:
         first, second = missing_electrons(fit, fit.Z.round(), fit.size)
         if fit.missed < MISSING or abs(first) < .5 and abs(second) < .5:
             adjust(fit, 60, gain=2e-3, charges=False)
@@ -295,11 +295,11 @@ def search_noisy(
     n:list,                # Points of the map along a, b and c
     look:Look,
     noise:float,           # Standard deviation of every number of E, unitless
-    until:float=math.inf,  # Begin nothing new after this time, seconds of `perf_counter`
+    until:float=math.inf,  # Begin nothing new after this time, seconds of `thread_time`
 )->bool:                   # Is only noise left?
     "Add atoms until only noise is left, then drop those that noise has made."
     best, stuck = math.inf, 0
-    while 4*len(fit) < fit.equations and stuck <= 4 and perf_counter() < until:
+    while 4*len(fit) < fit.equations and stuck <= 4 and thread_time() < until:
         many = (len(fit.q) + 2)//2 if look.generator is None or len(fit.q) < 4 else 1
         x, q = find_peaks(fit, left_over(fit), n, look._replace(most=many))
         if not len(x):
@@ -402,7 +402,7 @@ def find_exact(
     n:list,              # Points of the map along a, b and c
     seed:int,
     tries:int,           # At most so many attempts
-    until:float,         # Begin nothing new after this time, seconds of `perf_counter`
+    until:float,         # Begin nothing new after this time, seconds of `thread_time`
 )->Found:
     "The atoms behind numbers without noise."
     best = None
@@ -416,7 +416,7 @@ def find_exact(
             return as_found(done, done.Z.round(), True, done.fitted)
         if best is None or now.rms < best.rms:
             best = now
-        if perf_counter() > until:
+        if thread_time() > until:
             break
     return as_found(best, best.Z.round().clip(1, 94), False, best.Z)
 
@@ -426,7 +426,7 @@ def find_noisy(
     noise:float,         # Standard deviation of every number of E, unitless
     seed:int,
     tries:int,           # At most so many attempts
-    until:float,         # Begin nothing new after this time, seconds of `perf_counter`
+    until:float,         # Begin nothing new after this time, seconds of `thread_time`
 )->Found:
     "The atoms behind numbers with noise."
     best, ok = None, False
@@ -436,7 +436,7 @@ def find_noisy(
         ok = search_noisy(now, n, look, noise, until)
         if best is None or ok or now.squared < best.squared:
             best = now
-        if ok or perf_counter() > until:
+        if ok or thread_time() > until:
             break
     if not len(best):
         return nothing_found("no atom is worth its price at this noise")
@@ -456,7 +456,7 @@ def find_one(
     problem = check_numbers(cell, E, scale, E0)
     if problem:
         return nothing_found(problem)
-    until = perf_counter() + patience
+    until = thread_time() + patience
     group = find_symmetry(cell, h, E, 3e-3 + 3*noise)
     fit, n = AtomFit(cell, h, E, scale, E0, group), grid_sizes(h)
     tries = 1 if least_atoms(E0) > fit.equations//3 else tries
@@ -471,7 +471,7 @@ def find_atoms(
     scale,     # S, the root of the sum of squared charges, `(batch,)`, electrons
     E0,        # The zeroth structure factor, `(batch,)`, unitless
     noise:float=0.,          # Standard deviation of every real and imaginary part of E, unitless
-    # Begin nothing new for a crystal after so many seconds and take the best so far, which then depends on the machine
+    # Begin nothing new for a crystal after so many seconds of processor time and take the best so far; other work does not count
     patience:float=math.inf,
     tries:int=12,            # At most so many attempts at a crystal; one where there must be too many atoms
     seed:int=0,              # Of the attempts after the first
