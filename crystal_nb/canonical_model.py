@@ -40,7 +40,7 @@ def beside(
     return found._replace(xyz=found.xyz - periods[np.arange(len(nearest)), nearest] @ found.lattice)
 
 # %% ../nbs/15a_canonical_model.ipynb #55fd2c33
-FLAT = .5        # thinnest cell, Å between two of its faces
+FLAT = .5        # smallest distance between opposite faces of a cell, Å
 
 def spacing(
     lattice:np.ndarray,  # Rows a, b, c, `(crystals, 3, 3)`, Å
@@ -51,7 +51,7 @@ def spacing(
 def explain_cell(
     lattice:np.ndarray,  # Rows a, b, c, `(3, 3)`, Å; nan where there is no such cell
 )->str:                  # Empty if it is one
-    "Why a cell is none of a crystal."
+    "Why no crystal can have this cell."
     if not np.isfinite(lattice).all():
         return "its cosines belong to no cell"
     return f"its cell is flatter than {FLAT} Å" if spacing(lattice[None])[0] < FLAT else ""

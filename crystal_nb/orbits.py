@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['STEPS', 'NO_SYMMETRY', 'lattice_rotations', 'OrderTable', 'pick', 'grid_sizes', 'wave_map', 'local_maxima', 'Group',
            'sharpen_translation', 'find_translation', 'is_closed', 'products', 'equal_amplitudes', 'operations',
-           'find_symmetry', 'Orbit', 'make_orbit', 'Stars', 'AtomFit', 'derivatives', 'two_parts', 'shifted',
-           'solve_damped', 'adjust', 'add_orbits', 'drop_orbits', 'distances', 'merge_orbits', 'clean',
-           'without_symmetry', 'copy_fit']
+           'find_symmetry', 'Orbit', 'make_orbit', 'Stars', 'AtomFit', 'add_orbits', 'derivatives', 'two_parts',
+           'shifted', 'solve_damped', 'adjust', 'drop_orbits', 'distances', 'merge_orbits', 'clean', 'without_symmetry',
+           'copy_fit']
 
 # %% ../nbs/12b_orbits.ipynb #cd09f9bf
 from itertools import product
@@ -39,7 +39,7 @@ class OrderTable:
     "Where each order stands in the list."
     def __init__(
         self,
-        h:np.ndarray,  # Orders, `(orders, 3)`, int64, one of each pair h, -h
+        h:np.ndarray,  # Orders, `(orders, 3)`, int64, one of each pair h, -h; unitless
     ):
         self.reach = int(np.abs(h).max())
         self.place = np.zeros((2*self.reach + 1,)*3, int)
@@ -48,34 +48,34 @@ class OrderTable:
 
     def __call__(
         self,
-        h:np.ndarray,  # Orders, `(..., 3)`, int64
-    )->np.ndarray:     # `(...)`: 1 for the first of the list, -1 for its opposite; 0: not there
+        h:np.ndarray,  # Orders, `(..., 3)`, int64, unitless
+    )->np.ndarray:     # `(...)`, places: 1 for the first of the list, -1 for its opposite; 0: not there
         inside = (np.abs(h) <= self.reach).all(-1)
         g = np.clip(h + self.reach, 0, 2*self.reach)
         return np.where(inside, self.place[g[..., 0], g[..., 1], g[..., 2]], 0)
 
 def pick(
     E:np.ndarray,      # Structure factors of the list, `(orders,)`, complex, unitless
-    place:np.ndarray,  # From `OrderTable`, not 0
-)->np.ndarray:         # Theirs, complex, unitless
+    place:np.ndarray,  # From `OrderTable`, `(orders asked for,)`, places, none 0
+)->np.ndarray:         # Theirs, same shape, complex, unitless
     "Structure factors at orders of the list or opposite to them."
     F = E[np.abs(place) - 1]
     return np.where(place < 0, F.conj(), F)
 
 # %% ../nbs/12b_orbits.ipynb #82afc1da
 def grid_sizes(
-    h:np.ndarray,        # Orders, `(orders, 3)`, int64
+    h:np.ndarray,        # Orders, `(orders, 3)`, int64, unitless
     finer:float=4.,      # Points for each index; 2 would just do
 )->list:                 # Points along a, b and c
     "A grid on which the waves are smooth."
     return [scipy.fft.next_fast_len(int(finer*m + 2), real=True) for m in np.abs(h).max(0).clip(1)]
 
 def wave_map(
-    h:np.ndarray,        # Orders, `(orders, 3)`, int64, one of each pair h, -h
+    h:np.ndarray,        # Orders, `(orders, 3)`, int64, one of each pair h, -h; unitless
     F:np.ndarray,        # Amplitudes, `(orders,)`, complex, any unit
     n:list,              # Points along a, b and c
     zero:float=0.,       # Amplitude of the zeroth order
-)->np.ndarray:           # `n`, the unit of F: sum over h and -h of F exp(-2 pi i h x)
+)->np.ndarray:           # `(points along a, b, c)`, same unit as F: sum over h and -h of F exp(-2 pi i h x)
     "The map with these coefficients, by fast Fourier transform."
     c = np.zeros((n[0], n[1], n[2]//2 + 1), complex)
     up = h[:, 2] >= 0
@@ -88,9 +88,9 @@ def wave_map(
 
 # %% ../nbs/12b_orbits.ipynb #57c6d742
 def local_maxima(
-    density:np.ndarray,          # A map of one cell
+    density:np.ndarray,          # A map of one cell, `(points along a, b, c)`, any unit
     most:int,                    # So many of the highest points are looked at
-)->tuple[np.ndarray,np.ndarray]: # Positions, `(peaks, 3)`, unitless; heights, `(peaks,)`; the highest first
+)->tuple[np.ndarray,np.ndarray]: # Positions, `(peaks, 3)`, unitless; heights, `(peaks,)`, same unit; the highest first
     "Peaks of a periodic map, between the points of its grid."
     n, flat = density.shape, density.ravel()
     most = min(most, len(flat) - 1)
@@ -114,7 +114,7 @@ class Group(NamedTuple):
 NO_SYMMETRY = Group(np.eye(3, dtype=int)[None], np.zeros((1, 3)))
 
 def sharpen_translation(
-    h:np.ndarray,     # Orders, `(orders, 3)`, int64
+    h:np.ndarray,     # Orders, `(orders, 3)`, int64, unitless
     C:np.ndarray,     # E(h) E*(hW), `(orders,)`, complex, unitless
     t:np.ndarray,     # A first guess, `(3,)`, unitless
 )->np.ndarray:        # `(3,)`, unitless
@@ -127,9 +127,9 @@ def sharpen_translation(
     return t
 
 def find_translation(
-    h:np.ndarray,     # Orders, `(orders, 3)`, int64
+    h:np.ndarray,     # Orders, `(orders, 3)`, int64, unitless
     E:np.ndarray,     # Structure factors, `(orders,)`, complex, unitless
-    F:np.ndarray,     # Those at h W, same shape
+    F:np.ndarray,     # Those at h W, same shape, complex, unitless
     n:list,           # Points of the map along a, b and c
     tol:float,        # Root mean square of what may be left, unitless
     guesses:int=12,   # A crystal whose heavy atoms repeat within the cell has several peaks, of which one is right
@@ -174,9 +174,9 @@ def products(
 
 def equal_amplitudes(
     E:np.ndarray,      # Structure factors, `(orders,)`, complex, unitless
-    places:np.ndarray, # Where operations take the orders, `(operations, orders)`
+    places:np.ndarray, # Where operations take the orders, `(operations, orders)`, places
     tol:float,         # Root mean square of the differences, unitless
-)->np.ndarray:         # Indices of the operations
+)->np.ndarray:         # Indices of the operations, `(some,)`
     "Operations that change no amplitude, as far as the list of orders tells."
     A, here = np.abs(E), places != 0
     many = here.sum(1)
@@ -185,7 +185,7 @@ def equal_amplitudes(
 
 def operations(
     cell:np.ndarray,   # Rows a, b, c, `(3, 3)`, Å
-    h:np.ndarray,      # Orders, `(orders, 3)`, int64
+    h:np.ndarray,      # Orders, `(orders, 3)`, int64, unitless
     E:np.ndarray,      # Structure factors, `(orders,)`, complex, unitless
     tol:float,         # Root mean square by which they may miss the symmetry, unitless
 )->Group:
@@ -204,7 +204,7 @@ def operations(
 
 def find_symmetry(
     cell:np.ndarray,   # Rows a, b, c, `(3, 3)`, Å
-    h:np.ndarray,      # Orders, `(orders, 3)`, int64
+    h:np.ndarray,      # Orders, `(orders, 3)`, int64, unitless
     E:np.ndarray,      # Structure factors, `(orders,)`, complex, unitless
     tol:float=3e-3,    # Root mean square by which they may miss the symmetry, unitless
 )->Group:
@@ -227,7 +227,7 @@ def make_orbit(
     x:np.ndarray,              # Position, `(3,)`, unitless
     cell:np.ndarray,           # Rows a, b, c, `(3, 3)`, Å
     merge:float,               # Images nearer than this are the atom itself, Å
-)->tuple[np.ndarray,Orbit]:    # The position, on the special position that it is close to; its orbit
+)->tuple[np.ndarray,Orbit]:    # The position, moved onto a special one if that is near, `(3,)`, unitless; its orbit
     "The orbit of an atom."
     W, t = group
     if len(W) == 1:
@@ -249,7 +249,7 @@ class Stars:
     "One order of each set of equivalent ones; the others follow by symmetry."
     def __init__(
         self,
-        h:np.ndarray,   # Orders, `(orders, 3)`, int64
+        h:np.ndarray,   # Orders, `(orders, 3)`, int64, unitless
         group:Group,
     ):
         self.place = OrderTable(h)(h @ group.W)             # `(operations, orders)`
@@ -284,7 +284,7 @@ class AtomFit:
     def __init__(
         self,
         cell:np.ndarray,   # Rows a, b, c, `(3, 3)`, Å
-        h:np.ndarray,      # Orders, `(orders, 3)`, int64
+        h:np.ndarray,      # Orders, `(orders, 3)`, int64, unitless
         E:np.ndarray,      # Structure factors, `(orders,)`, complex, unitless
         scale:float,       # S: the charge in electrons is S times the charge here
         E0:float,          # The zeroth structure factor
@@ -348,18 +348,29 @@ class AtomFit:
     def waves(
         self,
         x:np.ndarray,   # First atoms of the orbits, `(orbits, 3)`, unitless
-    )->np.ndarray:      # `(atoms, stars)`, weighted
+    )->np.ndarray:      # `(atoms, stars)`, complex, weighted, unitless
         return np.exp(2j*np.pi*(self.frac(x) @ self.orders.T))*self.weight
 
     def chi(self, q, x):
         r = q[self.orbit_of] @ self.waves(x) - self.target if len(q) else self.target
         return np.vdot(r, r).real
 
+# %% ../nbs/12b_orbits.ipynb #1f0c3a09
+def add_orbits(
+    fit:AtomFit,         # Changed in place
+    x:np.ndarray,        # Positions, `(new, 3)`, unitless
+    q:np.ndarray,        # Charges, `(new,)`, in units of the scale
+    merge:float=.6,      # Images nearer than this are the atom itself, Å
+):
+    "Put atoms there, and where the symmetry repeats them."
+    new = [make_orbit(fit.group, p, fit.cell, merge) for p in x]
+    fit.keep(np.append(fit.q, q), np.vstack([fit.x, *(p for p, _ in new)]), fit.orbits + [o for _, o in new])
+
 # %% ../nbs/12b_orbits.ipynb #173c5535
 def derivatives(
     fit:AtomFit,
     q:np.ndarray,        # Charges, `(orbits,)`, in units of the scale
-    A:np.ndarray,        # From `fit.waves`, `(atoms, stars)`
+    A:np.ndarray,        # From `fit.waves`, `(atoms, stars)`, unitless
     charges:bool=True,   # Also those with respect to the charges
 )->np.ndarray:           # `(unknowns, 2*stars)`: of each orbit x, y, z (1/Å) and the charge
     "How what is left changes with every unknown."
@@ -375,8 +386,8 @@ def derivatives(
     return np.concatenate([J.real, J.imag], 1)
 
 def two_parts(
-    r:np.ndarray,  # `(stars,)`, complex
-)->np.ndarray:     # `(2*stars,)`
+    r:np.ndarray,  # `(stars,)`, complex, any unit
+)->np.ndarray:     # `(2*stars,)`, same unit
     "Real and imaginary parts."
     return np.concatenate([r.real, r.imag])
 
@@ -396,10 +407,10 @@ def shifted(
 
 # %% ../nbs/12b_orbits.ipynb #8e1bbfe6
 def solve_damped(
-    N:np.ndarray,  # `(unknowns, unknowns)`
-    g:np.ndarray,  # `(unknowns,)`
+    N:np.ndarray,  # Normal matrix, `(unknowns, unknowns)`, units of the unknowns, inverse
+    g:np.ndarray,  # Gradient, `(unknowns,)`, units of the unknowns, inverse
     lam:float,     # Damping, unitless
-)->np.ndarray:     # `(unknowns,)`; no step where it cannot be solved
+)->np.ndarray:     # `(unknowns,)`, units of the unknowns; no step where it cannot be solved
     "One step of Levenberg-Marquardt."
     D = N.diagonal()
     A = N + np.diag(lam*D + (1e-12 + 1e-9*lam)*D.max())
@@ -450,16 +461,6 @@ def adjust(
     fit.squared = fit.chi(fit.q, fit.x)
 
 # %% ../nbs/12b_orbits.ipynb #bd9d26dc
-def add_orbits(
-    fit:AtomFit,         # Changed in place
-    x:np.ndarray,        # Positions, `(new, 3)`, unitless
-    q:np.ndarray,        # Charges, `(new,)`, in units of the scale
-    merge:float=.6,      # Images nearer than this are the atom itself, Å
-):
-    "Put atoms there, and where the symmetry repeats them."
-    new = [make_orbit(fit.group, p, fit.cell, merge) for p in x]
-    fit.keep(np.append(fit.q, q), np.vstack([fit.x, *(p for p, _ in new)]), fit.orbits + [o for _, o in new])
-
 def drop_orbits(
     fit:AtomFit,         # Changed in place
     keep:np.ndarray,     # Which to keep, `(orbits,)`, bool
