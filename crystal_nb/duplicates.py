@@ -6,7 +6,7 @@
 __all__ = ['SHELLS_WITHIN', 'close_pairs', 'candidate_pairs', 'pair_distances', 'ask_with_probes', 'name_first', 'join_good',
            'name_duplicates', 'match_chunk', 'find_duplicates']
 
-# %% ../nbs/16b_duplicates.ipynb #14d5de7e
+# %% ../nbs/16b_duplicates.ipynb #f8c296d6
 from collections.abc import Callable
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from .reading import read
 from .matching import match_structures
 from .searching import PROBES, encode_all, search_weights
 
-# %% ../nbs/16b_duplicates.ipynb #89284c38
+# %% ../nbs/16b_duplicates.ipynb #ae923235
 SHELLS_WITHIN = .25  # farther apart by structure than this, crystals are not the same
 
 def close_pairs(
@@ -82,7 +82,7 @@ def name_first(
             found[i] = (i, j, d)
     return list(found.values())
 
-# %% ../nbs/16b_duplicates.ipynb #732d0bed
+# %% ../nbs/16b_duplicates.ipynb #74b3ca7f
 def join_good(
     results:list,     # Arrays `(1, numbers)`, or texts
     good:np.ndarray,  # Which to take, `(crystals,)`, bool

@@ -6,11 +6,11 @@
 __all__ = ['TOLERANCES', 'PROBES', 'in_this_process', 'CODES', 'VERSIONS', 'REMAKE', 'PARQUET', 'SLACK_OF_EDGES', 'NEIGHBOURS',
            'FEW', 'search_weights', 'codes_of_frames', 'find_frames', 'crystal_codes', 'crystal_probes', 'check_kind',
            'try_to_encode', 'encode_chunk', 'encode_all', 'Index', 'need_pyarrow', 'crystal_arrays', 'as_crystals',
-           'arrow_table', 'write_index', 'parquet_arrays', 'index_arrays', 'open_arrays', 'read_index', 'is_index_file',
-           'encode_index', 'build_index', 'reduced_edges', 'composition_bounds', 'nearest_index', 'join_indices',
-           'open_index', 'rank_neighbours', 'search', 'in_frame', 'rank_elements', 'alike_frames']
+           'arrow_table', 'check_suffix', 'write_index', 'parquet_arrays', 'index_arrays', 'open_arrays', 'read_index',
+           'is_index_file', 'encode_index', 'build_index', 'reduced_edges', 'composition_bounds', 'nearest_index',
+           'join_indices', 'open_index', 'rank_neighbours', 'search', 'in_frame', 'rank_elements', 'alike_frames']
 
-# %% ../nbs/16_searching.ipynb #1ec1142d
+# %% ../nbs/16_searching.ipynb #3fcd41f7
 import os
 import zipfile
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from .samples import into_cell, shortest_basis
 from .canonical import SLACK, choose_frames, mendeleev, primitive_frame
 from .structure_types import orders_of_kinds, structure_codes
 
-# %% ../nbs/16_searching.ipynb #2667a05e
+# %% ../nbs/16_searching.ipynb #f93a3d9b
 def search_weights(
     latents:int=300, # Numbers of a code
 )->np.ndarray:       # `(latents,)`, unitless
@@ -36,7 +36,7 @@ def search_weights(
     taper[:CORE] = np.exp(-(orders_by_index(CORE).numpy()**2).sum(1)/6)
     return np.concatenate([np.full(HEAD, 5.), taper, taper])
 
-# %% ../nbs/16_searching.ipynb #476b8c1f
+# %% ../nbs/16_searching.ipynb #36485616
 TOLERANCES = .02, .05, .1, .3  # of the translations of a query, Å; the first is that of what is stored
 PROBES = 8
 
@@ -82,7 +82,7 @@ def crystal_probes(
         out.append(np.concatenate(codes))
     return out
 
-# %% ../nbs/16_searching.ipynb #70a548dd
+# %% ../nbs/16_searching.ipynb #c84f281b
 in_this_process = map  # to start processes takes longer than to encode a few crystals
 
 CODES = {  # by -> what makes the codes that are stored; what makes those that ask
@@ -137,7 +137,7 @@ def encode_all(
             bar.update(len(done))
     return results
 
-# %% ../nbs/16_searching.ipynb #d0834ada
+# %% ../nbs/16_searching.ipynb #0da6bd3a
 VERSIONS = {"crystal": 1, "structure": 1}  # of the codes; raised when they change
 
 @dataclass(eq=False, repr=False)
@@ -208,7 +208,7 @@ class Index:
         "Read what `save` wrote."
         return read_index(Path(path))
 
-# %% ../nbs/16_searching.ipynb #9aee7ef0
+# %% ../nbs/16_searching.ipynb #fe2fe5e5
 REMAKE = "make it again with crystal_nb search --index, or Index.save"
 PARQUET = b"crystal_nb index"
 
@@ -255,13 +255,19 @@ def arrow_table(
     about = {PARQUET: f"{index.by} {VERSIONS[index.by]}".encode()}
     return arrow.table(columns).replace_schema_metadata(about)
 
+def check_suffix(
+    path:Path, # Of an index that is to be written
+)->None:
+    "Refuse a name that says no format."
+    if path.suffix not in (".npz", ".parquet"):
+        raise ValueError(f"{path}: an index is written as .npz or .parquet; give it a name that ends so")
+
 def write_index(
     index:Index,
     path:Path,    # Ends in .npz or .parquet
 )->None:
     "Write an index, complete or not at all."
-    if path.suffix not in (".npz", ".parquet"):
-        raise ValueError(f"{path}: an index is written as .npz or .parquet; give it a name that ends so")
+    check_suffix(path)
     arrow = need_pyarrow(path) if path.suffix == ".parquet" else None
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
@@ -349,7 +355,7 @@ def is_index_file(
     except Exception:
         return False
 
-# %% ../nbs/16_searching.ipynb #196fc735
+# %% ../nbs/16_searching.ipynb #52908fa4
 def encode_index(
     crystals:Crystals,
     by:str="crystal",     # Or "structure"
@@ -379,7 +385,7 @@ def build_index(
     index.skipped = pd.concat([unread, index.skipped], ignore_index=True)
     return index
 
-# %% ../nbs/16_searching.ipynb #93cf88d5
+# %% ../nbs/16_searching.ipynb #bf9f7b95
 SLACK_OF_EDGES = np.log(1 + SLACK)  # by so much the logarithm of a canonical edge is larger than that of the shortest
 
 def reduced_edges(
@@ -453,7 +459,7 @@ def join_indices(
     arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "ids", "formulas")]
     return Index(*arrays, parts[0].by, Crystals.concat([part.crystals for part in parts]), skipped)
 
-# %% ../nbs/16_searching.ipynb #af3f9c2c
+# %% ../nbs/16_searching.ipynb #23775102
 NEIGHBOURS = ["query", "rank", "id", "formula", "distance"]
 FEW = 20  # queries; for more, all crystals are encoded
 
@@ -511,7 +517,7 @@ def search(
     near.attrs["skipped"] = [(str(id), str(reason)) for id, reason in skipped]
     return near
 
-# %% ../nbs/16_searching.ipynb #5c830015
+# %% ../nbs/16_searching.ipynb #c246c955
 def in_frame(
     crystal,   # A `Crystal`
     frame,     # One of its `Frame`s

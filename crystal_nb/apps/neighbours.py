@@ -6,7 +6,7 @@
 __all__ = ['lack_code', 'share_codes', 'search', 'find_duplicates', 'scale_like', 'title_of', 'draw_neighbours', 'cif_of',
            'write_neighbours', 'print_neighbours', 'write_skipped', 'open_among', 'search_source', 'duplicates_source']
 
-# %% ../../nbs/apps/neighbours.ipynb #ab49ab56
+# %% ../../nbs/apps/neighbours.ipynb #91e905da
 import multiprocessing
 import os
 import shutil
@@ -21,14 +21,14 @@ from ..crystals import Crystals, spell_formula
 from ..evaluation import write_csv
 from ..reading import track
 from ..runs import atomic
-from ..searching import PROBES, Index, alike_frames, build_index, is_index_file, open_index
+from ..searching import PROBES, Index, alike_frames, build_index, check_suffix, is_index_file, open_index
 from ..searching import search as find_neighbours
 from ..duplicates import find_duplicates as find_same
 from .output import MARK, begin_results, counted, file_names, list_skipped, nothing_left, open_results
 from .parallel import parallel_map
 from .session import read
 
-# %% ../../nbs/apps/neighbours.ipynb #f577bc11
+# %% ../../nbs/apps/neighbours.ipynb #fb3fc822
 def lack_code(
     crystal,      # That was not encoded
     reason:str,   # What happened
@@ -65,7 +65,7 @@ def find_duplicates(
     "The crystals of a collection that were there before, found in as many processes as there are cores."
     return find_same(source, within, match, share_codes, progress, read)
 
-# %% ../../nbs/apps/neighbours.ipynb #29197ffc
+# %% ../../nbs/apps/neighbours.ipynb #088f8436
 def scale_like(
     crystal, other,  # `Crystal`s
 ):                   # The second, a `Crystal`
@@ -108,7 +108,7 @@ def draw_neighbours(
     fig.subplots_adjust(.01, .01, .99, .9, .05, .22)
     return fig
 
-# %% ../../nbs/apps/neighbours.ipynb #07ae5723
+# %% ../../nbs/apps/neighbours.ipynb #4d75e21b
 def cif_of(
     crystal,    # A `Crystal`
     note:str,   # What it is
@@ -198,6 +198,8 @@ def search_source(
 ):
     "Read, search, write, print."
     start = time.perf_counter()
+    if keep is not None:
+        check_suffix(keep)
     with open_results(out):
         asking, unread = read(query)
         if not len(asking):
