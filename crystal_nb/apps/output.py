@@ -307,7 +307,8 @@ def mend_results(
 )->set:       # Ids of the crystals that are done
     "Remove what a killed run left of crystals that it did not finish."
     paths = {p.relative_to(out).as_posix(): p for p in tables_in(out)}
-    last = next((paths[name] for name in ("crystals.csv", "generated.csv", "altered.csv") if name in paths), None)  # written last
+    written_last = "crystals.csv", "generated.csv", "altered.csv"
+    last = next((paths[name] for name in written_last if name in paths), None)
     done = set(mend_rows(last)) if last else set()
     for path in paths.values():
         if path.stem in ("crystals", "structures", "atoms") and path != last:
