@@ -471,7 +471,8 @@ def find_atoms(
     scale,     # S, the root of the sum of squared charges, `(batch,)`, electrons
     E0,        # The zeroth structure factor, `(batch,)`, unitless
     noise:float=0.,          # Standard deviation of every real and imaginary part of E, unitless
-    # Begin nothing new for a crystal after so many seconds of processor time and take the best so far; other work does not count
+    # Begin nothing new for a crystal after so many seconds of processor time, which other work on the machine does not
+    # use up, and take the best so far
     patience:float=math.inf,
     tries:int=12,            # At most so many attempts at a crystal; one where there must be too many atoms
     seed:int=0,              # Of the attempts after the first
