@@ -24,7 +24,7 @@ from .peaks import find_atoms
 from .models import FORMAT, ModelError, atomic, check_format, make_folder
 from .evaluation import Decoded
 from .codes import Codes, CrystalCode
-from .autoencoder import CrystalAutoencoder, find_model
+from .autoencoder import LATTICE_NOISE, CrystalAutoencoder, find_model
 
 # %% ../nbs/15a_canonical_model.ipynb #12a444cb
 def beside(
@@ -160,6 +160,12 @@ class CanonicalModel(CrystalCode):
         Z = np.clip(found.Z, 1, 94)  # where no element has such a charge, the atoms do not explain the code
         converged = bool(found.converged) and (Z == found.Z).all()
         return Decoded(Z, found.frac @ lattice, bool(converged), lattice, float(found.residual), error)
+
+    def code_noise(self, ids, seed:int=0)->Tensor: # `(crystals, latents)`, in each number's standard deviations
+        "Noise of the codes; that of the cell, the scale and E(0) is a hundredth, as in the models with a box."
+        noise = super().code_noise(ids, seed)
+        noise[:, :HEAD] *= LATTICE_NOISE
+        return noise
 
     def beside(self, true:list[Decoded], found:list[Decoded])->list[Decoded]:
         "Found atoms by the images that are nearest to true ones."
