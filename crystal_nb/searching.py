@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from .crystals import Crystal, Crystals, count_elements
 from .reading import read, track
 from .structure_factors import CORE, HEAD, cell_to_numbers, count_orders, numbers_to_cell, orders_by_index, pack_code
@@ -41,14 +42,20 @@ TOLERANCES = .02, .05, .1, .3  # of the translations of a query, Å; the first i
 PROBES = 8
 
 def codes_of_frames(
-    crystal,   # A `Crystal`
-    frames,    # Its `Frame`s, all of the same number of atoms
+    crystals,  # Sequence of `Crystal`, one for each frame
+    frames,    # Sequence of `Frame`, one of each crystal
 )->np.ndarray: # `(frames, 300)`, unitless
-    "The codes of a crystal in some frames."
-    cells = [frame.apply(crystal.frac.astype(float), crystal.lattice) for frame in frames]
-    frac, lattice = (torch.tensor(np.stack(part)) for part in zip(*cells))
-    Z = torch.tensor(np.stack([crystal.numbers[frame.members[:, 0]] for frame in frames]).astype(int))
-    return pack_code(Z, frac, lattice).numpy()
+    "The codes of crystals in given frames."
+    cells = [frame.apply(crystal.frac.astype(float), crystal.lattice) for crystal, frame in zip(crystals, frames)]
+    Z = [torch.tensor(crystal.numbers[frame.members[:, 0]].astype(int)) for crystal, frame in zip(crystals, frames)]
+    by_size = np.argsort([len(z) for z in Z], kind="stable")
+    codes = [None]*len(Z)
+    for few in np.array_split(by_size, -(-len(Z)//16)):  # crystals of like size together: little padding
+        frac = pad_sequence([torch.tensor(cells[i][0]) for i in few], True)
+        lattice = torch.tensor(np.stack([cells[i][1] for i in few]))
+        for i, code in zip(few, pack_code(pad_sequence([Z[i] for i in few], True), frac, lattice).numpy()):
+            codes[i] = code
+    return np.stack(codes)
 
 def find_frames(
     crystals,       # Sequence of `Crystal`
@@ -64,7 +71,10 @@ def crystal_codes(
     crystals,               # Sequence of `Crystal`
 )->list[np.ndarray]:        # For each `(1, 300)`, unitless
     "The canonical codes of crystals."
-    return [codes_of_frames(crystal, frames) for crystal, frames in zip(crystals, find_frames(crystals))]
+    if not len(crystals):
+        return []
+    codes = codes_of_frames(crystals, [first for first, *_ in find_frames(crystals)])
+    return list(codes[:, None])
 
 def crystal_probes(
     crystals,               # Sequence of `Crystal`
@@ -78,7 +88,8 @@ def crystal_probes(
             cell = primitive_frame(mendeleev()[crystal.numbers], crystal.frac.astype(float), crystal.lattice, tol)
             if len(cell.members) not in seen:
                 seen.add(len(cell.members))
-                codes.append(codes_of_frames(crystal, find_frames([crystal], probes, tol)[0]))
+                frames, = find_frames([crystal], probes, tol)
+                codes.append(codes_of_frames([crystal]*len(frames), frames))
         out.append(np.concatenate(codes))
     return out
 
@@ -552,11 +563,11 @@ def alike_frames(
         return rank_elements(c) if by == "structure" else [c]
     first = versions(crystal)[0]
     frame = find_frames([first])[0][0]
-    code = codes_of_frames(first, [frame])
+    code = codes_of_frames([first], [frame])
     out = [in_frame(crystal, frame)]
     for other in others:
         choices = [(c, f) for c in versions(other) for tol in TOLERANCES[::2] for f in find_frames([c], 16, tol)[0]]
-        codes = [codes_of_frames(c, [f])[0] for c, f in choices]
-        best = np.linalg.norm((np.stack(codes) - code)*search_weights(), axis=1).argmin()
+        codes = codes_of_frames(*zip(*choices))
+        best = np.linalg.norm((codes - code)*search_weights(), axis=1).argmin()
         out.append(in_frame(other, choices[best][1]))
     return out

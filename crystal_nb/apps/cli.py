@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 import typer
 from typer.core import TyperCommand
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's matrices here are small; threads would only wait
 from .. import __version__
 
 # %% ../../nbs/apps/cli.ipynb #07d28944
