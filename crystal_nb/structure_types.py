@@ -14,13 +14,13 @@ import torch
 from .samples import shortest_basis
 
 # %% ../nbs/15b_structure_types.ipynb #7a7f06b0
-REACH = 3.3  # neighbours beyond this count as here; in cube roots of the volume per atom
+REACH = 3.3  # neighbours farther than this count as if they were at it; in cube roots of the volume per atom
 
 def unit_cells(
     lattice:np.ndarray, # Rows a, b, c, `(batch, 3, 3)`, Å
-    atoms:np.ndarray,   # Their number in each, `(batch,)`
-    # Shortest bases of the same lattices with one atom in a unit of volume, `(batch, 3, 3)`; what takes fractional
-    # positions of the one into the other, `(batch, 3, 3)`, unitless
+    atoms:np.ndarray,   # Number of atoms in each, `(batch,)`
+    # Shortest bases of the same lattices with one atom in a unit of volume, `(batch, 3, 3)`, unitless; what takes
+    # fractional positions of the old cells into those of the new, `(batch, 3, 3)`, unitless
 )->tuple[np.ndarray,np.ndarray]:
     "Cells scaled to one volume per atom."
     scale = (atoms/np.abs(np.linalg.det(lattice)))**(1/3)
@@ -29,10 +29,10 @@ def unit_cells(
     return short, scaled @ np.linalg.inv(short)
 
 def neighbour_distances(
-    frac:np.ndarray,  # Positions in it, `(atoms, 3)`, unitless
-    cell:np.ndarray,  # A cell with short vectors, rows a, b, c, `(3, 3)`
-    # From each atom to each image that may be within reach, `(atoms, images)`, at most the reach, as are an atom and
-    # itself; whose image that is, `(images,)`, index
+    frac:np.ndarray,  # Fractional positions, `(atoms, 3)`, unitless
+    cell:np.ndarray,  # Their scaled cell with short vectors, rows a, b, c, `(3, 3)`, unitless
+    # Distances from each atom to each image that may be within reach, `(atoms, images)`, unitless; the reach where an
+    # image is farther, or the atom itself. Of which atom it is an image, `(images,)`, index
 )->tuple[np.ndarray,np.ndarray]:
     "How far the neighbours are, periodic images included."
     margin = REACH*np.linalg.norm(np.linalg.inv(cell), axis=0)
@@ -45,9 +45,9 @@ def neighbour_distances(
     return np.sqrt(np.where(square < 1e-7, REACH**2, square).clip(0, REACH**2)), whose
 
 def first_few(
-    distances:np.ndarray,  # `(atoms, images)`
+    distances:np.ndarray,  # From atoms to images, `(atoms, images)`, unitless
     n:int,                 # How many
-)->np.ndarray:             # `(atoms, n)`
+)->np.ndarray:             # `(atoms, n)`, unitless
     "The smallest distances of each atom in order; the reach where there are fewer."
     missing = max(0, n - distances.shape[1])
     padded = np.pad(distances, ((0, 0), (0, missing)), constant_values=REACH)
@@ -58,15 +58,15 @@ AROUND, BETWEEN, RANKS = 40, 10, 4  # neighbours of any kind; of one kind; so ma
 
 class Shells(NamedTuple):
     "Distances of neighbours in a crystal, in cube roots of the volume per atom."
-    counts:np.ndarray # Atoms of each kind, commonest first, `(kinds,)`
-    mean:np.ndarray   # To the nearest, second nearest ... neighbour, over all atoms, `(AROUND,)`
-    spread:np.ndarray # Standard deviation over the atoms, `(AROUND,)`
-    pairs:np.ndarray  # From one kind to another, mean over the atoms, `(kinds, kinds, BETWEEN)`
+    counts:np.ndarray # Number of atoms of each kind, commonest first, `(kinds,)`
+    mean:np.ndarray   # To the nearest, second nearest ... neighbour, over all atoms, `(AROUND,)`, unitless
+    spread:np.ndarray # Standard deviation over the atoms, `(AROUND,)`, unitless
+    pairs:np.ndarray  # From one kind to another, mean over the atoms, `(kinds, kinds, BETWEEN)`, unitless
 
 def measure_shells(
     Z:np.ndarray,    # Atomic numbers, or any numbers for kinds, `(atoms,)`
     frac:np.ndarray, # Positions, `(atoms, 3)`, unitless
-    cell:np.ndarray, # Scaled, with short vectors, rows a, b, c, `(3, 3)`
+    cell:np.ndarray, # Scaled, with short vectors, rows a, b, c, `(3, 3)`, unitless
 )->Shells:
     "Measure a crystal; of kinds equally common the one with the lower number comes first."
     kinds, counts = np.unique(Z, return_counts=True)
@@ -84,7 +84,7 @@ STRUCTURE_NUMBERS = 6 + 2*AROUND + RANKS**2*BETWEEN
 
 def arrange_shells(
     shells:Shells,
-    order,         # A permutation of the kinds, `(kinds,)`
+    order,         # The kinds in some order, `(kinds,)`, indices
 )->np.ndarray:     # `(246,)`, unitless
     "The code of a structure, for one order of its kinds."
     order = list(order)
@@ -98,7 +98,7 @@ def arrange_shells(
     return np.concatenate([composition, .3*shells.mean, .3*shells.spread, pairs.ravel()])
 
 def orders_of_kinds(
-    counts:np.ndarray, # Atoms of each kind, commonest first, `(kinds,)`
+    counts:np.ndarray, # Number of atoms of each kind, commonest first, `(kinds,)`
     most:int=120,      # At most so many
 )->list[tuple]:        # Permutations of the kinds
     "The orders in which equally common kinds can be told."
@@ -121,7 +121,7 @@ def structure_codes(
 
 def distance_of_types(
     a, b,     # `Crystal`s
-)->float:     # Unitless; below 0.1 for the same type
+)->float:     # Unitless; 0 where only elements and size differ
     "How different the structures of two crystals are, whatever their elements."
     many, (one,) = structure_codes([a], 120)[0], structure_codes([b])[0]
     return float(np.linalg.norm(many - one, axis=1).min())
