@@ -23,7 +23,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from .crystals import Crystal, Crystals, count_elements
 from .reading import read, track
-from .structure_factors import CORE, HEAD, cell_to_numbers, count_orders, numbers_to_cell, orders_by_index, pack_code
+from .structure_factors import CORE, HEAD, cell_to_numbers, count_orders, numbers_to_cell
+from .structure_factors import orders_by_index, pack_code
 from .samples import into_cell, shortest_basis
 from .canonical import SLACK, choose_frames, mendeleev, primitive_frame
 from .structure_types import orders_of_kinds, structure_codes
@@ -38,8 +39,8 @@ def search_weights(
     return np.concatenate([np.full(HEAD, 5.), taper, taper])
 
 # %% ../nbs/16_searching.ipynb #36485616
-TOLERANCES = .02, .05, .1, .3  # of the translations of a query, Å; the first is that of what is stored
-PROBES = 8
+TOLERANCES = .02, .05, .1, .3  # of the translations of a query, Å; stored codes are made with the first
+PROBES = 8  # frames that a query asks with, at most, for each primitive cell
 
 def codes_of_frames(
     crystals,  # Sequence of `Crystal`, one for each frame
@@ -192,7 +193,7 @@ class Index:
         return (self.points**2).sum(1)
 
     def nearest(self,
-        probes:np.ndarray, # Codes of one query, `(probes, numbers)`
+        probes:np.ndarray, # Codes of one query, `(probes, numbers)`, unitless
         n:int=10,          # How many
     )->tuple: # Rows of the nearest, `(n,)`; their distances, `(n,)`, unitless; which probe is nearest, `(n,)`
         "The codes nearest to any of some codes, exactly: a matrix product, and the best few computed again."
@@ -397,7 +398,7 @@ def build_index(
     return index
 
 # %% ../nbs/16_searching.ipynb #bf9f7b95
-SLACK_OF_EDGES = np.log(1 + SLACK)  # by so much the logarithm of a canonical edge is larger than that of the shortest
+SLACK_OF_EDGES = np.log(1 + SLACK)  # a canonical edge exceeds the shortest by at most this, in logarithms
 
 def reduced_edges(
     crystals:Crystals,
@@ -408,7 +409,7 @@ def reduced_edges(
     return np.where(np.array(common)[:, None] == 1, edges, np.nan)
 
 def composition_bounds(
-    probes:list,        # Codes of each query, `(probes, numbers)`
+    probes:list,        # Codes of each query, `(probes, numbers)`, unitless
     crystals:Crystals,
     by:str,             # "crystal" or "structure"
 )->np.ndarray:          # `(queries, crystals)`, unitless
@@ -439,7 +440,7 @@ def composition_bounds(
     return np.array(bounds)
 
 def nearest_index(
-    probes:list,         # Codes of each query, `(probes, numbers)`
+    probes:list,         # Codes of each query, `(probes, numbers)`, unitless
     crystals:Crystals,
     n:int,               # How many neighbours of each
     by:str="crystal",    # Or "structure"
@@ -487,7 +488,7 @@ def open_index(
 
 def rank_neighbours(
     name:str,      # Of the query
-    probes,        # Its codes, `(probes, numbers)`, or the reason why there are none
+    probes,        # Its codes, `(probes, numbers)`, unitless, or the reason why there are none
     index:Index,
     n:int,         # How many
 )->pd.DataFrame:   # `NEIGHBOURS`
@@ -519,7 +520,10 @@ def search(
         crystals, left_out = read(among, progress=progress)
         good = [z for z in codes if not isinstance(z, str)]
         few = 0 < len(good) <= FEW and len(crystals)
-        index = nearest_index(good, crystals, n, by, map, progress) if few else encode_index(crystals, by, map, progress)
+        if few:
+            index = nearest_index(good, crystals, n, by, map, progress)
+        else:
+            index = encode_index(crystals, by, map, progress)
         index.skipped = pd.concat([left_out, index.skipped], ignore_index=True)
     tables = [rank_neighbours(str(id), z, index, n) for id, z in zip(asking.ids, codes)]
     near = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=NEIGHBOURS)
