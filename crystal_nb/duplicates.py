@@ -73,7 +73,7 @@ def ask_with_probes(
 def name_first(
     later, earlier,        # Indices, sorted by the later one, `(pairs,)` each
     distances:np.ndarray,  # `(pairs,)`, unitless
-    within:float,          # Nearer than this they are the same
+    within:float,          # Nearer than this they are the same, unitless
 )->list[tuple]:            # Index of a duplicate, of the first that it equals, their distance
     "Go through a list and compare each crystal with those before it that are no duplicates."
     found = {}
@@ -84,16 +84,16 @@ def name_first(
 
 # %% ../nbs/16b_duplicates.ipynb #74b3ca7f
 def join_good(
-    results:list,     # Arrays `(1, numbers)`, or texts
+    results:list,     # Arrays `(1, numbers)`, unitless, or texts
     good:np.ndarray,  # Which to take, `(crystals,)`, bool
-)->np.ndarray:        # `(taken, numbers)`, float32
+)->np.ndarray:        # `(taken, numbers)`, float32, unitless
     "The codes of those that have all."
     return np.concatenate([z for z, ok in zip(results, good) if ok] or [np.zeros((0, 300), np.float32)])
 
 def name_duplicates(
     crystals, codes,     # Those that have a code; their codes, `(crystals, 300)`, unitless
     later, earlier,      # Candidate pairs, sorted by the later one, `(pairs,)` each
-    within:float,        # Nearer than this they are the same
+    within:float,        # Nearer than this they are the same, unitless
     map:Callable=map,
     progress:bool=False,
 )->list[tuple]:          # As `name_first`
