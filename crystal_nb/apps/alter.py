@@ -104,5 +104,6 @@ def print_altered(
     print(table[columns].head(rows).round(2).to_string(index=False))
     if len(table) > rows:
         print(f"... and {len(table) - rows:,} more in altered.csv.")
-    print(f"{len(table):,} crystals altered, {table.converged.sum():,} converged, {len(skipped):,} skipped (skipped.csv). "
+    converged = table.converged.sum()
+    print(f"{len(table):,} crystals altered, {converged:,} converged, {len(skipped):,} skipped (skipped.csv). "
           f"Written to {out}: altered.csv and cif/.")
