@@ -28,7 +28,7 @@ from .canonical_model import CanonicalModel
 class Sums(NamedTuple):
     "What of codes can be added."
     numbers:Tensor  # Logarithms of the edges and cosines of the angles, `(batch, 6)`
-    squares:Tensor  # S², the sum of squared charges, `(batch,)`, electrons²
+    squares:Tensor  # S², the sum of squared charges, `(batch,)`, electrons squared
     charge:Tensor   # F(0), the sum of charges, `(batch,)`, electrons
     F:Tensor        # Structure factors, `(batch, orders)`, complex, electrons
 
@@ -104,7 +104,7 @@ LOG_VOLUMES = dict(zip(VOLUME_TABLE[::2], map(float, VOLUME_TABLE[1::2])))
 
 def volume_ratio(
     Z:np.ndarray,    # Atomic numbers, `(atoms,)`
-    new:np.ndarray,  # What they become, `(atoms,)`
+    new:np.ndarray,  # Atomic numbers that they become, `(atoms,)`
 )->float:            # New volume over old, unitless
     "How much larger a cell becomes with other elements."
     total = 0.
@@ -232,8 +232,8 @@ def alter(
 # %% ../nbs/17c_altering.ipynb #5c5ab6dd
 def shift_code(
     z:Tensor,      # Codes, `(batch, latents)`, unitless
-    minus:Tensor,  # Codes that are taken away, same shape
-    plus:Tensor,   # Codes that are added, same shape
+    minus:Tensor,  # Codes that are taken away, same shape, unitless
+    plus:Tensor,   # Codes that are added, same shape, unitless
 )->Tensor:         # `(batch, latents)`, float64, unitless
     "z - minus + plus, as sums; the cells must be of one class of shape, so that their codes have the same orders."
     first, less, more = (code_to_sums(x) for x in (z, minus, plus))
@@ -269,7 +269,7 @@ CELL_SHARE = 4.  # what the squared difference of the cells' six numbers counts 
 
 def matching_kinds(
     Z:np.ndarray,     # Atomic numbers, `(atoms,)`
-    goal:np.ndarray,  # Those of another crystal, `(atoms,)`
+    goal:np.ndarray,  # Atomic numbers of another crystal, `(atoms,)`
 )->list[tuple[int,int]]: # Pairs of elements, of the one and of the other
     "Which element is in whose place: the same, or one that the other has not, by the number of atoms."
     there, other = count_of(Z), count_of(goal)
