@@ -4,7 +4,7 @@ __version__ = "0.7.0"
 _HOMES = dict(  # name -> the module that defines it
     load="apps.session", read="apps.session", fit="apps.session",
     presets="training", Config="training", prototypes="crystals",
-    search="apps.neighbours", find_duplicates="apps.neighbours", alter="altering",
+    search="apps.neighbours", find_duplicates="apps.neighbours", alter="altering", CrystalFeaturizer="features",
     explore="apps.explorer", will_it_survive="apps.survival_view")
 
 def __getattr__(name):

@@ -88,7 +88,7 @@ ELEMENT_NUMBERS = {
     "unfilled": lambda e: sum(count_unfilled(e).values())}
 
 @lru_cache
-def element_table()->np.ndarray: # `(95, numbers)`; row 0 is empty
+def element_table()->np.ndarray: # `(95, numbers)`, each column in its own unit; row 0 is empty
     "The numbers of every element, in the units of pymatgen."
     rows = np.array([[get(Element.from_Z(Z)) for get in ELEMENT_NUMBERS.values()] for Z in range(1, 95)], float)
     rows = np.where(np.isnan(rows), np.nanmean(rows, 0), rows)
@@ -101,7 +101,7 @@ STATISTICS = ("least", "greatest", "range", "mean", "deviation", "mode")
 def describe_composition(
     Z:tuple[int, ...],       # Distinct atomic numbers
     amounts:tuple[int, ...], # How many atoms of each
-)->np.ndarray:               # `(6*numbers + 94,)`, float32
+)->np.ndarray:               # `(6*numbers + 94,)`, float32, each in its own unit
     "Statistics of the elements' numbers over the atoms, then the shares of the elements."
     share = np.array(amounts)/sum(amounts)
     rows = element_table()[list(Z)]
@@ -123,7 +123,7 @@ CELL_NAMES = ["log volume per atom", "log electrons per Å³", "log atoms", "log
 
 def describe_cell(
     own:Canonical,  # Crystals in their own frames
-)->np.ndarray:      # `(batch, 8)`, float64: `CELL_NAMES`
+)->np.ndarray:      # `(batch, 8)`, float64, each in its own unit: `CELL_NAMES`
     "Size, filling and shape of the primitive cell."
     z = pack_code(*own[:3], HEAD + 2).numpy()
     volume = torch.linalg.det(own.lattice).numpy()
@@ -171,7 +171,7 @@ def describe_waves(
     Z:np.ndarray,        # Atomic numbers, `(atoms,)`
     frac:np.ndarray,     # Positions in a primitive cell, `(atoms, 3)`, unitless
     lattice:np.ndarray,  # Rows a, b, c, `(3, 3)`, Å
-)->np.ndarray:           # `(103,)`, float64: `wave_names()`
+)->np.ndarray:           # `(103,)`, float64, unitless: `wave_names()`
     "Shells, pairs and attraction of one crystal."
     n = len(Z)
     h, G, counts = near_orders(lattice)
@@ -209,7 +209,7 @@ def code_names(
 def magnitudes_of(
     own:Canonical,  # Crystals in their own frames
     latents:int,    # Numbers of the code whose orders are taken
-)->np.ndarray:      # `(batch, 2*orders)`, float64
+)->np.ndarray:      # `(batch, 2*orders)`, float64, unitless
     "|E(h)| of atomic numbers, then of charges of 1."
     n = count_orders(latents)
     both = []
@@ -224,13 +224,13 @@ class Part(NamedTuple):
     names:Callable[[int], list[str]]             # Of the numbers of the code: what the features are
     values:Callable[[Canonical, int], np.ndarray] # Of crystals and the same: `(batch, features)`
 
-def waves_of_each(own:Canonical, latents:int)->np.ndarray:
+def waves_of_each(own:Canonical, latents:int)->np.ndarray: # `(batch, 103)`, float64, unitless
     "`describe_waves` of many crystals."
     here = own.Z > 0
     atoms = ((Z[k].numpy(), x[k].numpy(), L.numpy()) for Z, x, L, k in zip(own.Z, own.frac, own.lattice, here))
     return np.stack([describe_waves(*crystal) for crystal in atoms])
 
-def compositions_of_each(own:Canonical, latents:int)->np.ndarray:
+def compositions_of_each(own:Canonical, latents:int)->np.ndarray: # `(batch, numbers)`, each in its own unit
     "`describe_composition` of many crystals."
     here = own.Z > 0
     offsets = np.concatenate([[0], here.sum(1).cumsum(0).numpy()])
@@ -254,7 +254,7 @@ def find_features(
     crystals:Crystals,
     parts:tuple[str, ...],  # Keys of `PARTS`
     latents:int=300,        # Numbers of a code
-)->tuple[np.ndarray, list[str]]: # `(crystals, features)`, float32, nan where there are none; why there are none, or ""
+)->tuple[np.ndarray, list[str]]: # `(crystals, features)`, float32, any unit, nan for none; why there are none, or ""
     "The features of crystals that could be read."
     width = sum(len(PARTS[part].names(latents)) for part in parts)
     out = np.full((len(crystals), width), np.nan, np.float32)
@@ -314,7 +314,7 @@ def features_of_rows(
     parts:tuple[str, ...],  # Keys of `PARTS`
     latents:int,            # Numbers of a code
     threads:int|None=None,  # That torch may use; None: as before
-)->tuple[np.ndarray, pd.DataFrame]: # `(things, features)`, nan where there are none; `id`, `reason` of these, by row
+)->tuple[np.ndarray, pd.DataFrame]: # `(things, features)`, any unit, nan where there are none; `id`, `reason`, by row
     "A row of features for each thing."
     if threads:
         torch.set_num_threads(threads)
@@ -378,7 +378,7 @@ class CrystalFeaturizer(TransformerMixin, BaseEstimator):
                           f"the first is {first}. The table failed_ lists the reasons", stacklevel=2)
         return out
 
-    def spread(self, chunks:list)->tuple[np.ndarray, pd.DataFrame]: # As `features_of_rows`, of all chunks
+    def spread(self, chunks:list)->tuple[np.ndarray, pd.DataFrame]: # `(things, features)`, any unit; `id`, `reason`
         "Work through chunks, in as many processes as asked for."
         workers = Parallel(n_jobs=self.n_jobs, return_as="generator")
         threads = 1 if self.n_jobs not in (None, 1) else None
