@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ELEMENT_NUMBERS', 'STATISTICS', 'CELL_NAMES', 'WAVES', 'SHELLS', 'SHELL_WIDTH', 'WILSON', 'PAIRS', 'BLUR',
-           'ATTRACTION_BLURS', 'half_box_kept', 'PARTS', 'FLAT', 'DEFAULT_PARTS', 'CHUNK', 'number', 'count_valence',
+           'ATTRACTION_BLURS', 'half_box_kept', 'PARTS', 'DEFAULT_PARTS', 'CHUNK', 'number', 'count_valence',
            'count_unfilled', 'quietly', 'element_table', 'describe_composition', 'composition_names', 'describe_cell',
            'charges_of', 'near_orders', 'describe_waves', 'wave_names', 'order_names', 'code_names', 'magnitudes_of',
            'Part', 'waves_of_each', 'compositions_of_each', 'magnitude_names', 'find_features', 'pick_column',
@@ -24,6 +24,7 @@ from .reading import CRYSTAL_COLUMNS, label_rows, track
 from .samples import padded
 from .structure_factors import CORE, HEAD, choose_orders, count_orders, half_box, orders_by_index, pack_code
 from .structure_factors import structure_factors
+from .canonical_model import FLAT
 from .canonical import Canonical, canonical_cells
 from .codes import list_failed, read_rows
 try:
@@ -248,8 +249,6 @@ PARTS = {
     "code": Part(code_names, lambda own, latents: pack_code(*own[:3], latents).numpy())}
 
 # %% ../nbs/16a_features.ipynb #655f4327
-FLAT = .5  # thinnest cell, Å between two of its faces
-
 def find_features(
     crystals:Crystals,
     parts:tuple[str, ...],  # Keys of `PARTS`
