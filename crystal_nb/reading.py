@@ -34,7 +34,8 @@ import pandas as pd
 import tqdm.std as plain
 from pymatgen.core import IMolecule, IStructure
 from tqdm.auto import tqdm
-from .cif import cif_blocks, read_cif
+from .cif import read_cif
+from .cif_text import cif_blocks, decode_text
 from .crystals import TOO_CLOSE, UNREADABLE, Crystal, Crystals, Refused, SourceError
 from .crystals import make_crystal, pack_crystals, prototype_entries, read_structure, shorten, too_close
 
@@ -124,7 +125,7 @@ def read_entry(
     if isinstance(thing, Refused):
         raise thing
     if isinstance(thing, str):
-        return read_cif(id, thing), {}
+        return read_cif(id, thing)
     if isinstance(thing, bytes):
         return read_json(id, thing)
     return read_object(id, thing)
@@ -237,7 +238,7 @@ def cif_entries(
     id = re.sub(r"\.cif(\.gz)?$", "", path.name, flags=re.I)
     try:
         with opened(path) as f:
-            text = f.read().decode("utf-8-sig", "replace")
+            text = decode_text(f.read())
     except SourceError as e:
         yield refused_entry(id, path, e)
     else:
