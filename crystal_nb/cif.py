@@ -90,12 +90,17 @@ def guess_from_label(
 )->Guess|None:  # None if it names no element
     "The element that a label begins with."
     letters, rest = re.fullmatch(r"([A-Za-z]*)(.*)", label, re.S).groups()
-    Z = element_number(letters) if len(letters) < 3 else 0
-    if not Z or rest[:1] in ("/", ",", ";", "+", "&", "|"):
+    if rest[:1] in ("/", ",", ";", "+", "&", "|"):
         return None
-    doubtful = letters in ("D", "T") or letters in GROUPS or re.match(r"\d+[A-Z]", rest) and element_number(rest[-1])
-    if len(letters) == 2 and letters.isupper() and element_number(letters[0]):
-        doubtful = True
+    starts = [letters] if len(letters) < 3 else []
+    starts += [letters[:n] for n in (2, 1) if n < len(letters)]
+    symbol = next((start for start in starts if element_number(start)), "")
+    if not symbol:
+        return None
+    Z = element_number(symbol)
+    doubtful = symbol != letters or letters in ("D", "T") or letters in GROUPS
+    doubtful |= len(symbol) == 2 and symbol.isupper() and element_number(symbol[0]) > 0
+    doubtful |= re.match(r"\d+[A-Z]", rest) is not None and element_number(rest[-1]) > 0
     return Guess(Z, f"the label {label} does not say for certain what the element is" if doubtful else "")
 
 def guess_element(
@@ -483,15 +488,15 @@ def settle_doubts(
 )->list[str]:          # Notes
     "Refuse a crystal that contradicts its file, or of which something is doubtful that nothing settles."
     id, claims = reading.crystal.id, reading.claims
+    unsure = [site.doubt for site in reading.sites if site.doubt]
     if claims.contradict:
-        raise Refused(id, f"{UNREADABLE}: {claims.contradict}")
+        raise Refused(id, f"{UNREADABLE}: {'; '.join([claims.contradict, *unsure[:1]])}")
     if doubts and not claims.number:
         remedy = claims.notes[0] if claims.notes else ("correct one of them, or give formula and Z "
                                                        "(_chemical_formula_sum, _cell_formula_units_Z)")
         raise Refused(id, f"{UNREADABLE}: {doubts[0]}; {remedy}")
     if claims.agree and claims.notes and guessed:
         raise Refused(id, f"{UNREADABLE}: {claims.notes[0]}; no space group is given, so atoms may be missing")
-    unsure = [site.doubt for site in reading.sites if site.doubt]
     if unsure and not claims.agree:
         raise Refused(id, f"{UNREADABLE}: {unsure[0]}; {REMEDY}, or the formula in _chemical_formula_sum")
     settled = [f"{doubt}; settled by formula and Z" for doubt in doubts]
