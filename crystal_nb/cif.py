@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['LENGTHS', 'ANGLES', 'TYPE', 'GROUPS', 'REMEDY', 'PLACES', 'SPOT', 'ROUNDED', 'AGREE', 'read_cell', 'Guess',
            'element_number', 'guess_from_type', 'guess_from_label', 'guess_element', 'Site', 'check_rows',
-           'read_occupancy', 'read_site', 'is_dummy', 'read_sites', 'Atoms', 'spread', 'expand_sites', 'shared_spots',
-           'merge_spots', 'read_formula', 'spell', 'Claims', 'compare_formula', 'compare_multiplicities',
-           'compare_volume', 'write_plain', 'spell_operations', 'read_with_pymatgen', 'disagreement',
-           'check_with_pymatgen', 'Reading', 'read_in_group', 'choose_reading', 'settle_doubts', 'try_group',
-           'read_cif']
+           'read_occupancy', 'read_site', 'is_dummy', 'read_sites', 'Atoms', 'spread_sites', 'drop_repeats',
+           'expand_sites', 'shared_spots', 'merge_spots', 'read_formula', 'spell', 'Claims', 'compare_formula',
+           'compare_multiplicities', 'compare_volume', 'write_plain', 'spell_operations', 'read_with_pymatgen',
+           'disagreement', 'check_with_pymatgen', 'Reading', 'read_in_group', 'choose_reading', 'settle_doubts',
+           'try_group', 'read_cif']
 
 # %% ../nbs/00c_cif.ipynb #4c1f0106
 import math
@@ -214,23 +214,21 @@ class Atoms(NamedTuple):
     places:np.ndarray # Of the sites, on their symmetry elements, `(sites, 3)`, unitless
     moved:np.ndarray  # How far each site was moved onto them, `(sites,)`, Å
 
-def spread(
-    frac:np.ndarray,     # Place of a site, `(3,)`, unitless
+def spread_sites(
+    frac:np.ndarray,     # Places of the sites, `(sites, 3)`, unitless
     group:Group,
+)->np.ndarray:           # `(sites, operations, 3)`, unitless
+    "All images of sites, whole cells away or not."
+    return np.einsum("oij,sj->soi", group.rotations, frac) + group.translations
+
+def drop_repeats(
+    images:np.ndarray,   # Of one site, `(images, 3)`, unitless
     lattice:np.ndarray,  # Rows a, b, c, `(3, 3)`, Å
-)->tuple[np.ndarray, np.ndarray]: # Its images, each once, `(images, 3)`; its place on its symmetry elements, `(3,)`
-    "All images of a site in one cell."
-    images = group.rotations @ frac + group.translations
-    steps = images - frac
-    steps -= np.rint(steps)
-    own = np.linalg.norm(steps @ lattice, axis=1) < SPOT
-    place = frac + steps[own].mean(0)
-    images = group.rotations @ place + group.translations
-    if own.sum() > 1:
-        steps = images[:, None] - images
-        near = np.linalg.norm((steps - np.rint(steps)) @ lattice, axis=2) < SPOT
-        images = images[near.argmax(1) == np.arange(len(images))]  # no earlier one is on its spot
-    return images % 1, place
+)->np.ndarray:           # `(fewer, 3)`, unitless
+    "One image of each spot, the first."
+    steps = images[:, None] - images
+    near = np.linalg.norm((steps - np.rint(steps)) @ lattice, axis=2) < SPOT
+    return images[near.argmax(1) == np.arange(len(images))]
 
 def expand_sites(
     sites:list[Site],
@@ -239,10 +237,14 @@ def expand_sites(
 )->Atoms:
     "All atoms of the cell."
     given = np.array([site.frac for site in sites])
-    images, places = zip(*(spread(frac, group, lattice) for frac in given))
-    moved = np.linalg.norm((np.array(places) - given) @ lattice, axis=1)
-    which = np.repeat(np.arange(len(sites)), [len(i) for i in images])
-    return Atoms(np.concatenate(images), which, np.array(places), moved)
+    steps = spread_sites(given, group) - given[:, None]
+    steps -= np.rint(steps)
+    own = np.linalg.norm(steps @ lattice, axis=2) < SPOT
+    shifts = (steps*own[..., None]).sum(1)/own.sum(1, keepdims=True)
+    images = spread_sites(given + shifts, group)
+    images = [drop_repeats(x, lattice) if special else x for x, special in zip(images, own.sum(1) > 1)]
+    which = np.repeat(np.arange(len(sites)), [len(x) for x in images])
+    return Atoms(np.concatenate(images) % 1, which, given + shifts, np.linalg.norm(shifts @ lattice, axis=1))
 
 # %% ../nbs/00c_cif.ipynb #6f730334
 def shared_spots(
@@ -252,10 +254,10 @@ def shared_spots(
     "Sites of which an image lies on another."
     pairs = []
     for i, place in enumerate(atoms.places[:-1]):
-        later = atoms.site > i
-        steps = atoms.frac[later] - place
+        first = np.searchsorted(atoms.site, i + 1)
+        steps = atoms.frac[first:] - place
         near = np.linalg.norm((steps - np.rint(steps)) @ lattice, axis=1) < SPOT
-        pairs += [(i, j) for j in np.unique(atoms.site[later][near]).tolist()]
+        pairs += [(i, j) for j in np.unique(atoms.site[first:][near]).tolist()]
     return pairs
 
 def merge_spots(
@@ -390,7 +392,7 @@ def read_with_pymatgen(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            parser = CifParser.from_str(text, check_cif=False)
+            parser = CifParser.from_str(text, frac_tolerance=0, check_cif=False)
             return parser.parse_structures(primitive=False, on_error="raise")[0]
     except Exception as e:  # whatever its parser raises: the first reader has accepted the crystal
         said = " ".join(str(e).split())[:80]
