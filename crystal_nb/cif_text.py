@@ -74,9 +74,13 @@ def parse_gemmi(
 )->gemmi.cif.Block:
     "One data block as gemmi reads it."
     try:
-        return gemmi.cif.read_string(text.encode("ascii", "backslashreplace").decode()).sole_block()
+        blocks = gemmi.cif.read_string(text.encode("ascii", "backslashreplace").decode())
     except (ValueError, RuntimeError) as e:
         raise Refused(id, f"{UNREADABLE}: {explain_syntax(e)}") from None
+    if len(blocks) != 1:
+        what = "two data blocks begin on one line" if len(blocks) else "all of it is comment"
+        raise Refused(id, f"{UNREADABLE}: {what}")
+    return blocks[0]
 
 # %% ../nbs/00a_cif_text.ipynb #9d2802f2
 ESCAPE = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U[0-9a-f]{8}")
