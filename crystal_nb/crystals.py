@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['UNREADABLE', 'PARTIAL', 'NO_ATOMS', 'BEYOND_94', 'TOO_CLOSE', 'NO_FIT', 'NOT_READ', 'REASONS', 'FLAT', 'MAX_Z',
            'MIN_DISTANCE', 'FILTERS', 'PACKED_VERSION', 'Crystal', 'wrap', 'element_colors', 'SourceError', 'Refused',
-           'as_numbers', 'check_lattice', 'check_numbers', 'make_crystal', 'select_atoms', 'join_columns', 'Crystals',
-           'as_column', 'pack_crystals', 'count_elements', 'spell_formula', 'plane_spacing', 'close_when_wrapped',
-           'close_anywhere', 'too_close', 'atomic_number', 'read_structure', 'prototype_entries', 'read_prototypes',
-           'prototypes', 'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split', 'shorten', 'load_arrays',
-           'group_of']
+           'as_numbers', 'check_lattice', 'check_numbers', 'hand_of', 'right_handed', 'make_crystal', 'select_atoms',
+           'join_columns', 'Crystals', 'as_column', 'pack_crystals', 'count_elements', 'spell_formula', 'plane_spacing',
+           'close_when_wrapped', 'close_anywhere', 'too_close', 'atomic_number', 'read_structure', 'prototype_entries',
+           'read_prototypes', 'prototypes', 'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split',
+           'shorten', 'load_arrays', 'group_of']
 
 # %% ../nbs/00_crystals.ipynb #276746a1
 import gzip
@@ -126,6 +126,25 @@ def check_numbers(
         raise Refused(id, BEYOND_94)
     return numbers.astype(np.uint8)
 
+# %% ../nbs/00_crystals.ipynb #5d1ef7a2
+def hand_of(
+    lattice:np.ndarray,  # Rows a, b, c, `(..., 3, 3)`, Å
+)->np.ndarray:           # `(...)`: 1 if right-handed, -1 if not, unitless
+    "What vectors and fractional coordinates are multiplied by, so that the same crystal is described right-handed."
+    return np.where(np.linalg.det(lattice) < 0, -1., 1.)
+
+def right_handed(
+    structure:Structure,  # pymatgen's, with any vectors
+)->Structure:             # The same atoms at the same places in Å; the very structure if it was right-handed
+    "A structure that keeps its hand when it is written."
+    L = structure.lattice.matrix
+    hand = hand_of(L)
+    if hand > 0:
+        return structure
+    return Structure(Lattice(hand*L + 0., structure.lattice.pbc), structure.species_and_occu,
+                     hand*structure.frac_coords + 0., site_properties=structure.site_properties,  # + 0.: no -0
+                     labels=structure.labels, properties=structure.properties)
+
 # %% ../nbs/00_crystals.ipynb #de9ed845
 def make_crystal(
     id:str,   # Name
@@ -144,7 +163,8 @@ def make_crystal(
     if not np.isfinite(frac).all():
         raise Refused(id, f"{UNREADABLE}: lattice or frac holds a NaN or an infinity")
     check_lattice(id, lattice)
-    return Crystal(id, lattice, check_numbers(id, numbers), wrap(frac))
+    hand = hand_of(lattice)
+    return Crystal(id, hand*lattice + 0., check_numbers(id, numbers), wrap(hand*frac))  # + 0.: no -0
 
 # %% ../nbs/00_crystals.ipynb #00c2e616
 def select_atoms(
@@ -179,6 +199,13 @@ class Crystals:
     frac:np.ndarray     # Positions of all atoms, `(atoms, 3)`, float32, unitless
     offsets:np.ndarray  # Index of the first atom of each crystal, and the number of all, `(crystals + 1,)`, int64
     properties:dict[str, np.ndarray] = field(default_factory=dict)  # More columns, `(crystals,)` each, numbers or text
+
+    def __post_init__(self):
+        left = np.flatnonzero(hand_of(self.lattice) < 0)
+        if len(left):  # made by hand, or saved before 0.6
+            atoms, _ = select_atoms(self.offsets, left)
+            self.lattice, self.frac = self.lattice.copy(), self.frac.copy()
+            self.lattice[left], self.frac[atoms] = -self.lattice[left] + 0., wrap(-self.frac[atoms])
 
     @property
     def counts(self)->np.ndarray: # `(crystals,)`, count
