@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from torch.nn.utils.rnn import pad_sequence
-from .crystals import Crystals
+from .crystals import Crystals, hand_of
 from .samples import inside, tile
 from .matching import compare_structures
 
@@ -223,8 +223,8 @@ class Decoded(NamedTuple):
         wrap:bool=True, # With a lattice: move every atom into the cell; False: leave it where it was found
     )->Structure:
         "The atoms as a pymatgen `Structure`; without a lattice, in a cubic cell that is not the crystal's own."
-        lattice = Lattice.cubic(box) if self.lattice is None else Lattice(self.lattice)
-        return Structure(lattice, [int(q) for q in self.Z], np.asarray(self.xyz, float), coords_are_cartesian=True,
+        L = box*np.eye(3) if self.lattice is None else np.asarray(self.lattice)
+        return Structure(Lattice(hand_of(L)*L + 0.), [int(q) for q in self.Z], np.asarray(self.xyz, float), coords_are_cartesian=True,
                          to_unit_cell=wrap and self.lattice is not None)
 
 # %% ../nbs/14_evaluation.ipynb #500c1d61
@@ -259,7 +259,7 @@ def score_crystals(
     lattices:bool=True,   # Do the decoded crystals have lattices? Then whole crystals are compared too
     seconds=None,         # Time taken for each crystal, `(crystals,)`, in s
     map=map,              # Applies a function to chunks: `compare_structures` takes long for some crystals
-)->Evaluation:            # With the further columns `converged` and `residual`
+)->Evaluation:            # With the further columns `converged`, `residual` and `hand`
     "Compare decoded crystals with true ones."
     structures = None
     if lattices:
@@ -270,6 +270,7 @@ def score_crystals(
     evaluation = evaluate(list(crystals.ids), list(crystals.compositions()), *pairs, box, seconds, cubes, structures)
     evaluation.crystals["converged"] = [d.converged for d in found]
     evaluation.crystals["residual"] = [d.residual for d in found]
+    evaluation.crystals["hand"] = "" if structures is None else structures.hand.to_numpy()
     return evaluation
 
 # %% ../nbs/14_evaluation.ipynb #c0affb4b

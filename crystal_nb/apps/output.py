@@ -98,7 +98,7 @@ def append_rows(
         os.fsync(f.fileno())
 
 # %% ../../nbs/apps/output.ipynb #a9519fe2
-TEXTS = ["id", "formula", "direction", "elements", "reason", "section", "row"]  # columns
+TEXTS = ["id", "formula", "direction", "elements", "reason", "section", "row", "hand"]  # columns
 
 def read_rows(
     path:Path,     # A CSV file

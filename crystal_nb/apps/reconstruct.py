@@ -153,7 +153,7 @@ def crystal_cells(
     fit = "converged" if r.converged else "none" if np.isnan(r.residual) else "FAILED"
     return [r.id[:24], r.formula,
         str(r.n_true) if r.n_found == r.n_true else f"{r.n_found} of {r.n_true}", fit,
-        "yes" if s.match else "NO", f"{s.match_rms:.1g}" if s.match else "–",
+        "MIRRORED" if s.hand == "mirrored" else "yes" if s.match else "NO", f"{s.match_rms:.1g}" if s.match else "–",
         str(s.spacegroup_found) if s.spacegroup_right else f"{s.spacegroup_found}, not {s.spacegroup_true}",
         worst([s.da, s.db, s.dc]), worst([s.dalpha, s.dbeta, s.dgamma])]
 
@@ -189,6 +189,9 @@ def sentences(
         lines.append(
             f"{match:,} of the CIF files match the crystals that were read (StructureMatcher: stol 0.5, angle 10°, "
             f"ltol 0.3), {strict:,} at the strict setting (0.3, 5°, 0.2); {group:,} have their space group.")
+        mirrored = int((structures.hand == "mirrored").sum())
+        if mirrored:
+            lines.append(f"{mirrored:,} of those that match are mirror images of their crystals: see hand in crystals.csv.")
     if not crystals.residual.isna().all() and not crystals.converged.all():
         failed = int((~crystals.converged).sum())
         lines.append(f"{failed:,} did not converge: they are marked in crystals.csv and in their CIF files.")
