@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from pymatgen.core import Element, Structure
 from torch import Tensor
+from .crystals import hand_of
 from .reading import read
 from .structure_factors import CORE, cell_to_numbers, choose_orders, classify_shape, count_orders
 from .structure_factors import numbers_to_cell, orders_by_index, pack_code, structure_factors, unpack_code
@@ -250,7 +251,7 @@ def bases_like(
     goal:np.ndarray,     # Another one, `(3, 3)`, Å
     lengths:float=.25,   # Largest difference of the logarithms of the edges
     cosines:float=.3,    # Largest difference of the cosines of the angles
-    # Matrices of whole numbers, determinant 1, `(bases, 3, 3)`: the bases are these times the lattice
+    # Matrices of whole numbers, `(bases, 3, 3)`: the bases are these times the lattice, and right-handed
 )->np.ndarray:
     "The bases of a lattice that are about as long and as oblique as another cell."
     vectors = NEAR @ lattice
@@ -262,7 +263,7 @@ def bases_like(
     for a, b, pair in ((j, k, (1, 2)), (i, k, (0, 2)), (i, j, (0, 1))):
         fits &= np.abs((u[a]*u[b]).sum(1) - v[pair[0]] @ v[pair[1]]) < cosines
     M = np.stack([NEAR[i], NEAR[j], NEAR[k]], 1)[fits]
-    return M[np.round(np.linalg.det(M)) == 1]
+    return M[np.round(np.linalg.det(M)) == hand_of(lattice)]
 
 # %% ../nbs/17c_altering.ipynb #e40db0ff
 CELL_SHARE = 4.  # what the squared difference of the cells' six numbers counts beside that of the atoms

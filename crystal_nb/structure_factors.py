@@ -142,8 +142,9 @@ def pack_code(
 )->Tensor:            # `(batch, latents)`, in the precision of frac, unitless
     "The code of crystals in given cells; differentiable in positions, charges and lattice."
     numbers = cell_to_numbers(lattice)
+    hand = torch.where(torch.linalg.det(lattice.detach()) < 0, -1, 1)[:, None, None]
     S = scale_of(Z).to(frac.dtype)[:, None]
-    E = structure_factors(Z, frac, choose_orders(numbers, count_orders(latents)))/S
+    E = structure_factors(Z, hand*frac, choose_orders(numbers, count_orders(latents)))/S
     return torch.cat([numbers, S.log(), Z.sum(1, keepdim=True)/S, E.real, E.imag], 1)
 
 def unpack_code(
