@@ -20,7 +20,7 @@ from .segmentation import segment
 from .refinement import refine
 from .lattice import Found, found_samples, read_field, read_samples
 from .evaluation import Decoded
-from .codes import Codes, CrystalCode
+from .codes import Codes, CrystalCode, SettingError, explain_cell
 
 # %% ../nbs/15_autoencoder.ipynb #3dff5797
 def shipped_models()->dict[str, Path]: # Name of each model inside the package -> its folder
@@ -142,7 +142,7 @@ class CrystalAutoencoder(CrystalCode):
     )->Codes:
         "The codes of placed crystals; a lattice that cannot be read off the density is a reason."
         if lattice not in ("field", "given"):
-            raise ValueError(f"lattice = {lattice!r}; use 'field' to read it off the density, or 'given'")
+            raise SettingError(f"lattice = {lattice!r}; use 'field' to read it off the density, or 'given'")
         if not self.representation.reads_lattice or lattice == "given":
             return Codes(self.encode_samples(samples), [""]*len(samples.Z))
         _, found = read_samples(samples, self.grid, self.config.sigma)
@@ -209,6 +209,12 @@ class CrystalAutoencoder(CrystalCode):
             return [None]*len(z)
         return list(numbers_to_lattice(z[:, self.vae.latents:]))
 
+    def explain_codes(self, z:Tensor)->list[str]:
+        "Why no crystal can have these codes: the cells that they hold, if they hold one."
+        cells = self.lattices(z)
+        return [reason or ("" if cell is None else explain_cell(cell))
+                for reason, cell in zip(super().explain_codes(z), cells)]
+
     @property
     def reading(self)->dict:
         "How voxels become atoms, for `segment`: what `09_segmentation` found best, with the U-Net's offsets if any."
@@ -223,7 +229,7 @@ class CrystalAutoencoder(CrystalCode):
     def decode_both(self, z:Tensor, refine:bool=True, noise:float=0.)->tuple[list[Decoded], list[Decoded]]:
         "The atoms that the network alone finds; the same after the fit."
         if self.config.unet.classes != "elements":
-            raise ValueError(f"this model names {self.config.unet.classes}, not elements, so it gives no crystals; "
+            raise SettingError(f"this model names {self.config.unet.classes}, not elements, so it gives no crystals; "
                              "see the tutorial atomic_groups for what it does give")
         with torch.no_grad():
             start = segment(self.unet(self.density(z)), self.grid, **self.reading)

@@ -212,6 +212,7 @@ class Decoded(NamedTuple):
     lattice:np.ndarray|None=None # Rows a, b, c in the box's frame, `(3, 3)`, Å; None: the code holds none
     residual:float=np.nan # Norm of the difference of the codes, in standard deviations of the numbers; nan: no fit
     error:float|None=None # Standard deviation of the least certain coordinate, Å; 0: a code without noise; None: no fit
+    reason:str="" # Why no crystal can have the code, or why it was not decoded; there are no atoms then
 
     @property
     def structure(self)->Structure:
