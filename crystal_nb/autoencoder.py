@@ -7,6 +7,7 @@ __all__ = ['LATTICE_SCALE', 'LATTICE_NOISE', 'AUTOENCODERS', 'shipped_models', '
            'numbers_to_lattice', 'explain_place', 'explain_unread', 'unpad', 'unpad_fit', 'CrystalAutoencoder']
 
 # %% ../nbs/15_autoencoder.ipynb #f1b63dee
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
@@ -32,12 +33,18 @@ def find_model(
     name:str|Path, # Name of a shipped model, or a folder that `save_pretrained` or training wrote
 )->Path:           # The model's folder
     "Where a model lies; `ModelError` if it is neither shipped nor a folder."
+    if not isinstance(name, (str, Path)):
+        raise ModelError(f"a {type(name).__name__} names no model; give a name or a folder")
     shipped, folder = shipped_models(), Path(name)
-    for found in (shipped.get(str(name), folder), folder, folder/"model"):
-        if (found/"config.json").exists():
+    places = (shipped.get(str(name), folder), folder, folder/"model") if str(name).strip() else ()
+    for found in places:
+        if (found/"config.json").is_file():
             return found
+    near = get_close_matches(str(name).lower().replace("_", "-"), shipped, 1)
+    meant = f"did you mean {near[0]}? Shipped are" if near else "shipped are"
     known = ", ".join(shipped) or "none"
-    raise ModelError(f"{name}: no such model; shipped are {known}, or give a folder that `crystal_nb train` wrote")
+    raise ModelError(f"{name or repr(name)}: no such model; {meant} {known}, "
+                     "or give a folder that `crystal_nb train` wrote")
 
 # %% ../nbs/15_autoencoder.ipynb #af2b4c92
 LATTICE_SCALE = 3.8  # root mean square of an entry of the lattice, Å

@@ -22,7 +22,7 @@ from .canonical import canonical_cells
 from .peaks import find_atoms
 from .models import FORMAT, ModelError, atomic, check_format, make_folder
 from .evaluation import Decoded
-from .codes import FLAT, Codes, CrystalCode, explain_cell
+from .codes import Codes, CrystalCode, explain_cell
 from .autoencoder import LATTICE_NOISE, CrystalAutoencoder, find_model
 
 # %% ../nbs/15a_canonical_model.ipynb #12a444cb
@@ -71,7 +71,11 @@ class CanonicalModel(CrystalCode):
         path = find_model(name)/"config.json"
         saved = json.loads(path.read_text())
         check_format(saved, path)
-        model = cls(**saved["config"]["code"])
+        try:
+            model = cls(**saved["config"]["code"])
+        except (KeyError, TypeError, ValueError) as e:
+            raise ModelError(f"{path} describes no canonical code ({' '.join(str(e).split())}); "
+                             "copy the model folder again") from None
         model.folder = find_model(name)
         return model
 

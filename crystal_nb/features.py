@@ -24,7 +24,7 @@ from .reading import CRYSTAL_COLUMNS, label_rows, track
 from .samples import padded
 from .structure_factors import CORE, HEAD, choose_orders, count_orders, half_box, orders_by_index, pack_code
 from .structure_factors import structure_factors
-from .canonical_model import FLAT
+from .codes import FLAT
 from .canonical import Canonical, canonical_cells
 from .codes import list_failed, read_rows
 try:

@@ -216,7 +216,11 @@ def load_prior(
     "The learned prior of a model; `ModelError` if it has none."
     path = Path(name)/"prior.safetensors"
     if not path.exists():
-        path = find_model(name)/"prior.safetensors"
+        try:
+            path = find_model(name)/"prior.safetensors"
+        except ModelError:
+            raise ModelError(f"{name or repr(name)}: no such prior; say learned, normal, the name of a model that "
+                             "ships, or a folder that `crystal_nb prior` wrote") from None
     if not path.exists():
         raise ModelError(f"{name} has no learned prior ({path.name}); train one with `crystal_nb prior`, "
                          "or draw from N(0, 1)")
@@ -225,8 +229,11 @@ def load_prior(
             about, state = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
     except SafetensorError as e:
         raise ModelError(f"{path} is damaged or cut short ({e}); copy it again") from None
-    prior = FlowPrior(*(int(about[k]) for k in ("latents", "width", "blocks", "requests")))
-    prior.load_state_dict(state)
+    try:
+        prior = FlowPrior(*(int(about[k]) for k in ("latents", "width", "blocks", "requests")))
+        prior.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise ModelError(f"{path} holds no prior of this kind; give a folder that `crystal_nb prior` wrote") from None
     return prior.eval().requires_grad_(False)
 
 # %% ../nbs/17_generation.ipynb #c17e000f
@@ -238,7 +245,11 @@ def find_prior(
     if isinstance(prior, FlowPrior):
         return prior
     if prior not in ("learned", "normal"):
-        return load_prior(prior)
+        known = load_prior(prior)
+        if known.latents != model.latents:
+            raise ModelError(f"{prior} draws codes of {known.latents} numbers, and those of the model have "
+                             f"{model.latents}; give a prior that was learned for it")
+        return known
     if isinstance(model, CanonicalModel):
         raise ModelError("no prior has been learned for canonical codes yet, and N(0, 1) is none; "
                          "use the model repeating or unit-cell")
@@ -314,11 +325,16 @@ def codes_to_learn(
     progress:bool,
 )->tuple[Tensor,Tensor]: # Codes `(placed, latents)` and their conditions `(placed, 97)`, unitless
     "The codes of those crystals that the model and the prior are for."
+    given = len(crystals)
     if model.config.data.filter != "none":
         crystals = crystals[keep(crystals, model.config.data.filter, model.config.box)]
-    z, c, _ = encode_upright(model, crystals[crystals.counts <= most_atoms], progress=progress)
+    few = crystals[crystals.counts <= most_atoms]
+    z, c, _ = encode_upright(model, few, progress=progress)
     if len(z) < 2:
-        raise ModelError(f"{len(z)} of {len(crystals)} crystals fit the box; give more crystals")
+        raise ModelError(f"{len(z)} of {given} crystals can be learned from, and at least 2 are needed: "
+                         f"{given - len(crystals)} are left out by the filter {model.config.data.filter}, "
+                         f"{len(crystals) - len(few)} have more than {most_atoms} atoms, "
+                         f"{len(few) - len(z)} do not fit the box; give more crystals")
     return z, c
 
 # %% ../nbs/17_generation.ipynb #c17e0011

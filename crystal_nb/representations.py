@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from .samples import Samples, cube_samples, in_cells, in_shortest_cells, niggli_basis, numbered
 from .samples import repeating_samples, settle_images, unit_cell_samples
-from .settings import Positive, Settings
+from .settings import Length, Settings
 
 # %% ../nbs/02b_representations.ipynb #c87e9ef2
 class Representation(Settings):
@@ -18,7 +18,7 @@ class Representation(Settings):
     repeats:ClassVar[bool] = False        # The box shows the endless crystal, not one cell
     reads_lattice:ClassVar[bool] = False  # The encoder reads the lattice and the atoms off the density of the box
     always_fits:ClassVar[bool] = False    # Every crystal finds a place
-    box:Positive = 10.                    # Edge of the box, Å
+    box:Length = 10.                      # Edge of the box, Å
     rotate:bool = True                    # Turn every sample; False leaves crystals as listed
 
     @property

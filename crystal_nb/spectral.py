@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .settings import Count, Positive
+from .settings import Positive, up_to
 from .vae import VAES, DensityVAE, VAESettings
 from .voxels import Grid
 
@@ -251,7 +251,7 @@ class SpectralSettings(VAESettings):
     "Settings of the linear code."
     kind:ClassVar[str] = "spectral"
     noise:Positive = .01       # Deviation of the posterior, in units of each latent's own; 0 has no finite cost
-    fit_samples:Count = 24000  # Samples of the training crystals that it is fitted to
+    fit_samples:up_to(10_000_000) = 24000  # Samples of the training crystals that it is fitted to
     network:ClassVar[type[SpectralCode]] = SpectralCode  # What is built
 
     def check(self, grid:Grid):

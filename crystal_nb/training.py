@@ -25,7 +25,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from .crystals import Crystals
 from .samples import Samples, make_generator, stream_seed
-from .settings import Count, Positive, Settings, Share, ZeroOrMore, read_setting
+from .settings import Count, Positive, Settings, Share, ZeroOrMore, read_setting, up_to
 from .representations import REPRESENTATIONS, Representation, UnitCell
 from .voxels import Drawing, Grid, density, nearest_atom, offsets, paint
 from .vae import VAES, VAESettings, kl_divergence
@@ -179,7 +179,7 @@ class Data(Settings):
 class Learning(Settings):
     "How the networks learn."
     optimizer:Literal["adamw", "adam", "sgd"] = "adamw"  # "sgd" has momentum 0.5, as in the released code
-    batch:Count = 8                 # Crystals in a step, over all processes
+    batch:up_to(100_000) = 8           # Crystals in a step, over all processes
     steps:Count = 20000             # Steps of the run; the schedule is stretched over them
     lr:Positive = 2e-3              # Largest learning rate
     schedule:Literal["one-cycle", "cosine", "constant"] = "one-cycle"  # See `learning_rate`

@@ -18,7 +18,7 @@ from pydantic import field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint as recompute
-from .settings import Count, Positive, Settings
+from .settings import Positive, Settings, up_to
 from .vae import SyncBatchNorm3d
 from .voxels import Grid
 
@@ -454,8 +454,8 @@ CLASSES = {"elements": torch.arange(95)}  # name -> class of each atomic number,
 
 class UNetSettings(Settings):
     "Settings of the segmentation network."
-    width:Count = 32                                        # Channels of the first level, doubled at each level below
-    depth:Count = 3                                         # Levels
+    width:up_to(4096) = 32                                    # Channels of the first level, doubled at each level below
+    depth:up_to(10) = 3                                       # Levels
     stem:Literal["subpixel", "full"] = "subpixel"           # Compute at half the resolution, or at the grid's own
     head:Literal["factorised", "dense"] = "factorised"      # Occupancy everywhere and species on demand, or every class
     classes:str = "elements"                                # What it calls an atom, one of `CLASSES`

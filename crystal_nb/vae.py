@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 from .samples import make_generator
-from .settings import Count, Settings
+from .settings import Settings, up_to
 from .voxels import Grid
 
 # %% ../nbs/04_vae.ipynb #33a94d88
@@ -277,7 +277,7 @@ def share_statistics(
 # %% ../nbs/04_vae.ipynb #77e3cea5
 class VAESettings(Settings):
     "What the records of all autoencoders have."
-    latents:Count = 300  # Numbers in the code, those of the lattice among them
+    latents:up_to(100_000) = 300  # Numbers in the code, those of the lattice among them
 
     def check(
         self,
@@ -299,7 +299,7 @@ class VAESettings(Settings):
 class ConvSettings(VAESettings):
     "Settings of the paper's autoencoder."
     kind:ClassVar[str] = "conv"
-    vae_width:Count = 16                       # Channels of the first convolution
+    vae_width:up_to(4096) = 16                   # Channels of the first convolution
     vae_norm:bool = False                      # Batch norm in the decoder too
     padding:Annotated[int, Field(ge=0)] = 0    # Voxels of the true field around the box that the encoder also sees
     network:ClassVar[type[ConvVAE]] = ConvVAE  # What is built

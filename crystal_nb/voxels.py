@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from .crystals import element_colors
-from .settings import Count, Positive, Settings
+from .settings import Length, Settings, up_to
 
 # %% ../nbs/03_voxels.ipynb #eb39a2f7
 @dataclass(frozen=True)
@@ -170,10 +170,10 @@ def draw_species(
 # %% ../nbs/03_voxels.ipynb #7c07d9aa
 class Drawing(Settings):
     "How atoms become density and species."
-    voxels:Count = 30                       # Voxels along an edge
+    voxels:up_to(512) = 30                   # Voxels along an edge
     grid:Literal["bins", "nodes"] = "bins"  # Centres of equal bins, or both faces included, as in the released code
-    sigma:Positive = 1.                     # Width of an atom's Gaussian, Å
-    radius:Positive = .5                    # Voxels this close to an atom carry its species, Å
+    sigma:Length = 1.                       # Width of an atom's Gaussian, Å
+    radius:Length = .5                      # Voxels this close to an atom carry its species, Å
 
     def make_grid(
         self,

@@ -16,7 +16,7 @@ import numpy as np
 from ..crystals import Crystals
 from ..evaluation import Decoded
 from ..codes import round_trip
-from ..canonical_model import FLAT
+from ..codes import FLAT
 from ..canonical_model import CanonicalModel
 from ..canonical_model import explain_cell
 from ..canonical_model import open_model

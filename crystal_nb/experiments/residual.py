@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ..settings import Count
+from ..settings import up_to
 from ..spectral import SpectralCode, SpectralSettings, coarsen, upsample
 from ..unet import conv
 from ..vae import VAES, DensityVAE, NonNegative, VAESettings, count_parameters
@@ -168,8 +168,8 @@ class ResidualSettings(VAESettings):
     "Settings of the autoencoder that starts as the best linear one."
     kind:ClassVar[str] = "residual"
     noise:ClassVar[float] = .01  # Of the linear code that it starts from; the posterior replaces it
-    fit_samples:Count = 24000  # Samples of the training crystals that the linear code is fitted to
-    vae_width:Count = 16       # Half of the channels at the coarse resolution
+    fit_samples:up_to(10_000_000) = 24000  # Samples of the training crystals that the linear code is fitted to
+    vae_width:up_to(4096) = 16  # Half of the channels at the coarse resolution
     network:ClassVar[type[ResidualVAE]] = ResidualVAE  # What is built
 
     def check(self, grid:Grid):
