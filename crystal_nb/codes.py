@@ -29,12 +29,12 @@ from .evaluation import Decoded, Evaluation, join_evaluations, score_crystals
 # %% ../nbs/14b_codes.ipynb #eb7e094b
 def read_rows(
     source,  # Whatever `read` reads
+    map:Callable=map, # Applies a function to chunks, in order; one with other processes can have a time limit
 )->tuple: # The crystals; their rows, `(crystals,)`; those left out: data frame `id, reason`, by row
     "Read crystals, and number what was read: row 0 is the first entry, whether it could be read or not."
     readable = []  # of each entry
     def one_by_one(function, chunks):  # stands in for `map`, see `read`
-        for entry in chain.from_iterable(chunks):
-            crystals, refused = function([entry])
+        for crystals, refused in map(function, ([entry] for entry in chain.from_iterable(chunks))):
             readable.append(not refused)
             yield crystals, refused
     crystals, skipped = read(source, progress=False, map=one_by_one)
@@ -124,6 +124,7 @@ class CrystalCode:
     cubes:bool = False # Are the endless crystals in the box compared, or one cell of each?
     gives_lattice:bool = True  # Do decoded crystals have lattices, at least after the fit?
     map:Callable = staticmethod(map) # Applies a function to chunks; one with several processes is faster
+    map_for:Callable = staticmethod(lambda source: map) # The `map` with which a source is read
 
     # what a kind of code says
 
@@ -194,7 +195,7 @@ class CrystalCode:
     )->Tensor:                     # A row for each crystal, `(crystals, latents)`, unitless; nan where there is no code
         "The codes of crystals. A single one without a code is a `ValueError`; among many, a warning counts them."
         check_filter(filter)
-        crystals, rows, skipped = read_rows(source)
+        crystals, rows, skipped = read_rows(source, self.map_for(source))
         codes = encode_parts(self, crystals, seed, filter, how)
         z = codes.z.new_full((len(rows) + len(skipped), self.latents), torch.nan)
         z[rows] = codes.z
@@ -251,7 +252,7 @@ class CrystalCode:
         check_noise(noise)
         if batch < 1:
             raise SettingError(f"batch is {batch}; give at least one crystal at a time")
-        crystals, _, skipped = read_rows(source)
+        crystals, _, skipped = read_rows(source, self.map_for(source))
         parts = [empty_report(self, skipped)]
         with track(total=len(crystals), desc="Reconstructing", unit="crystals", show=progress) as bar:
             for part in self.reconstruct_batches(crystals, seed, refine, noise, filter, batch, **how):

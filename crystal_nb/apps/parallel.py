@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['count_cores', 'leave_with_parent', 'start_pool', 'explain', 'give_reason', 'parallel_map', 'refuse', 'needs_parsing',
-           'read_in_parallel']
+           'map_for', 'read_in_parallel']
 
 # %% ../../nbs/apps/parallel.ipynb #5b7a0107
 import itertools
@@ -66,7 +66,9 @@ def parallel_map(
     failed:Callable[[Any, str], Any]=give_reason, # Makes a result of an entry and the reason for which it has none
 )->Iterator:                          # A result for each chunk, in order; one for each entry of a chunk that failed
     "Map in many processes; a crash or a hang costs the entry that is to blame."
-    workers, chunks, waiting = workers or count_cores(), iter(chunks), deque()
+    chunks, waiting = iter(chunks), deque()
+    first = list(itertools.islice(chunks, workers or count_cores()))
+    chunks, workers = itertools.chain(first, chunks), max(1, len(first))  # no more processes than there is work
     pool = start_pool(workers)
 
     def submit(chunk):
@@ -108,6 +110,16 @@ def needs_parsing(
         return any(isinstance(thing, (str, Path)) for thing in source)
     return isinstance(source, (str, Path, pd.DataFrame)) and not is_prototypes(source)
 
+def map_for(
+    source,                 # As `read` takes it
+    workers:int|None=None,  # Processes; None: one a core
+    patience:float=60.,     # Time limit for an entry, s
+)->Callable:
+    "The `map` with which a source is read: the built-in one where there is nothing to parse."
+    if not needs_parsing(source) or multiprocessing.current_process().daemon:
+        return map
+    return partial(parallel_map, workers=workers, patience=patience, failed=refuse)
+
 # %% ../../nbs/apps/parallel.ipynb #5b7a0120
 def read_in_parallel(
     source,                 # Whatever `read` reads
@@ -117,7 +129,4 @@ def read_in_parallel(
     patience:float=60.,     # Time limit for an entry, s
 )->tuple[Crystals, pd.DataFrame]:  # The crystals; columns id and reason for those left out
     "`read` in many processes, with a time limit for each entry."
-    if not needs_parsing(source) or multiprocessing.current_process().daemon:
-        return read(source, limit, progress)
-    spread = partial(parallel_map, workers=workers, patience=patience, failed=refuse)
-    return read(source, limit, progress, map=spread)
+    return read(source, limit, progress, map=map_for(source, workers, patience))
