@@ -28,7 +28,7 @@ from ..evaluation import cell_to_cube, write_csv
 from ..codes import CrystalCode
 from ..autoencoder import CrystalAutoencoder
 from ..generation import FlowPrior, encode_upright, find_prior
-from ..draws import DRAW_NOISE, draw_codes, read_draws
+from ..draws import DRAW_NOISE, check_request, draw_codes, read_draws
 from ..paths import choose_path, codes_between
 from ..films import interpolation_frames, movie
 from .session import load, read
@@ -173,17 +173,16 @@ def write_generated(
     g,              # `draws.Generated`
     ids, names,     # Of its codes; of their CIF files
     box:float|None, # Side of the box, in Å; None: there is none
-    reasons:list[str], # Why no crystal can have a code; empty where one may
     done:int=0,     # So many of its rows are there already
 ):
     "CIF files and rows of a few codes."
-    for id, name, atoms, r, reason in zip(ids, names, g.atoms, g.table.itertuples(), reasons):
+    for id, name, atoms, r in zip(ids, names, g.atoms, g.table.itertuples()):
         said = "yes" if r.converged else "NO: these atoms do not explain the code"
         note = f"converged: {said}; part of the density that they leave unexplained: {r.rest:.3f}"
-        if reason:
-            note = f"NO CRYSTAL: this code {reason}"
+        if atoms.reason:
+            note = f"NO CRYSTAL: this code {' '.join(atoms.reason.split())}"
         (out/"cif"/f"{name}.cif").write_text(crystal_cif(id, atoms, box, note))
-    table = g.table.drop(columns="draw").assign(reason=reasons)
+    table = g.table.drop(columns="draw").assign(reason=[d.reason for d in g.atoms])
     table.insert(0, "id", list(ids))
     if done < len(table):
         append_rows(out/"generated.csv", table[max(done, 0):])
@@ -220,9 +219,9 @@ def generate(
                 if rows[-1] < done and not again:
                     continue
                 g = read_draws(autoencoder, z[rows], noise, request=None if request is None else request[rows])
-                box, reasons = autoencoder.box if autoencoder.boxed else None, autoencoder.explain_codes(z[rows])
+                box = autoencoder.box if autoencoder.boxed else None
                 with defer_signals():
-                    write_generated(out, g, ids[rows], names[rows], box, reasons, done - rows[0])
+                    write_generated(out, g, ids[rows], names[rows], box, done - rows[0])
                     done = max(done, rows[-1] + 1)
                 atoms += g.atoms
                 bar.update(len(rows))
@@ -259,7 +258,7 @@ def print_generated(
         f"Written to {out}: generated.csv, z.npz, and {n:,} CIF file{'s' if n > 1 else ''} under {out/'cif'}."]
     lost = table[table.reason != ""]
     if len(lost):
-        lines.insert(1, f"{len(lost):,} can be of no crystal: {counted(lost)}; their rows are there.")
+        lines.insert(1, f"{len(lost):,} gave no crystal: {counted(lost)}; their rows are there.")
     if n > rows:
         lines.insert(0, f"... and {n - rows:,} more in generated.csv.")
     for line in lines:
@@ -276,7 +275,7 @@ def decode_codes(
 ):
     "Read codes, decode, write, print."
     z, ids, named, version = read_codes(path)
-    model = model or named or "unit-cell"
+    model = model if model is not None else named or "unit-cell"
     with open_results(out):
         autoencoder = load(model, device)
         if z.shape[1] != autoencoder.latents:
@@ -296,7 +295,7 @@ def open_prior(
 )->FlowPrior|None:        # None for N(0, 1)
     "The prior to draw from."
     try:
-        return find_prior(model, wanted or "learned")
+        return find_prior(model, "learned" if wanted is None else wanted)
     except ModelError:
         if wanted or not isinstance(model, CrystalAutoencoder):
             raise
@@ -320,11 +319,12 @@ def draw_crystals(
     anew:bool=False,         # Replace what an earlier run left
 ):
     "Draw codes, read them, write, print."
+    check_request(n, formula, atoms, elements and elements.split(","), free, guidance)
     with open_results(out):
         autoencoder = load(model, device)
         learned = open_prior(autoencoder, prior)
         asks = dict(formula=formula, atoms=atoms, elements=elements, free=free, guidance=guidance)
-        names = [e.strip() for e in elements.split(",") if e.strip()] if elements else None
+        names = None if elements is None else [e.strip() for e in elements.split(",") if e.strip()]
         with track(desc="Drawing codes"):
             prior = learned or "normal"
             z, request = draw_codes(autoencoder, n, prior, formula, atoms, names, free, seed, guidance)

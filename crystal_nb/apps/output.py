@@ -8,7 +8,8 @@ __all__ = ['MARK', 'TEXTS', 'TABLES', 'CIFS', 'UNMARKED', 'NOTES', 'REMEDY', 'RE
            'digest_model', 'digest_crystals', 'describe_run', 'made_by', 'tables_in', 'refuse_others', 'refuse_foreign',
            'clear', 'open_results', 'begin_results', 'mend_results', 'what_is_kept', 'say_going_on', 'Terminated',
            'defer_signals', 'sort_rows', 'need_pyarrow', 'write_parquet', 'write_codes', 'parquet_arrays',
-           'load_arrays', 'CodeFile', 'read_codes', 'counted', 'what_was_read', 'nothing_left', 'list_skipped']
+           'parquet_rows', 'load_arrays', 'CodeFile', 'read_codes', 'counted', 'what_was_read', 'nothing_left',
+           'list_skipped']
 
 # %% ../../nbs/apps/output.ipynb #88f26641
 import csv
@@ -19,6 +20,7 @@ import re
 import signal
 import threading
 import zipfile
+import zlib
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -30,7 +32,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from .. import __version__
 from ..crystals import Crystals
-from ..reading import say
+from ..reading import make_unique, say
 from ..runs import atomic
 from ..evaluation import Decoded, write_csv
 from ..autoencoder import find_model
@@ -423,26 +425,40 @@ def parquet_arrays(
         table = arrow.parquet.read_table(path)
     except (arrow.ArrowException, OSError):
         raise ValueError(f"{path}: is no Parquet file; {REMEDY}") from None
+    try:
+        z = parquet_rows(table)
+    except (TypeError, ValueError):
+        raise ValueError(f"{path}: its column z holds no lists of numbers; {REMEDY}") from None
+    if z is None:
+        raise ValueError(f"{path}: has no column z; {REMEDY}")
+    if len({len(row) for row in z if row is not None}) > 1:
+        raise ValueError(f"{path}: its codes have different lengths; {REMEDY}")
+    width = max((len(row) for row in z if row is not None), default=0)
+    z = np.array([np.full(width, np.nan) if row is None else row for row in z], float)
+    arrays = {name: np.array(table[name].to_pylist()) for name in NOTES if name in table.column_names}
+    ids = dict(ids=np.array(table["id"].to_pylist(), object)) if "id" in table.column_names else {}
+    try:
+        texts = dict(json.loads((table.schema.metadata or {}).get(b"crystal_nb", b"{}")))
+    except (TypeError, ValueError):
+        texts = {}  # another program's
+    return dict(z=z) | ids | arrays | texts
+
+def parquet_rows(
+    table,  # Of pyarrow
+)->list|None: # An array of numbers for each code, or None where it is missing; None: there are no codes
+    "The rows of a column of lists `z`, or of columns z_000, z_001 ..."
     names = [name for name in table.column_names if re.fullmatch(r"z_?\d+", name)]
     if "z" in table.column_names:
-        rows = [[np.nan] if row is None else row for row in table["z"].to_pylist()]
-        width = max(map(len, rows), default=0)
-        if any(len(row) not in (1, width) for row in rows):
-            raise ValueError(f"{path}: its codes have different lengths; {REMEDY}")
-        z = np.array([row if len(row) == width else [np.nan]*width for row in rows], np.float32)
-    elif names:
-        names.sort(key=lambda name: int(name.strip("z_")))
-        z = np.stack([table[name].to_numpy().astype(np.float32) for name in names], 1)
-    else:
-        raise ValueError(f"{path}: has no column z; {REMEDY}")
-    arrays = {name: np.array(table[name].to_pylist()) for name in NOTES if name in table.column_names}
-    ids = dict(ids=np.array(table["id"].to_pylist(), str)) if "id" in table.column_names else {}
-    return dict(z=z) | ids | arrays | json.loads((table.schema.metadata or {}).get(b"crystal_nb", b"{}"))
+        return [None if row is None else np.array(list(row), float) for row in table["z"].to_pylist()]
+    names.sort(key=lambda name: int(name.strip("z_")))
+    return list(np.stack([table[name].to_numpy().astype(float) for name in names], 1)) if names else None
 
 def load_arrays(
     path:Path, # A .npz with an array z, a .npy, or a Parquet file
 )->dict:       # Its arrays
     "The arrays in a file of codes, or what is wrong with it."
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, and no file of codes; {REMEDY}")
     if path.suffix == ".parquet":
         return parquet_arrays(path)
     try:
@@ -450,11 +466,15 @@ def load_arrays(
         if isinstance(loaded, np.ndarray):
             return dict(z=loaded)
         with loaded as f:
-            return {name: f[name] for name in ("z", *({"ids", "model", "run", "version", *NOTES} & set(f)))}
-    except (zipfile.BadZipFile, KeyError, EOFError) as e:
+            arrays = {name: f[name] for name in ("z", *({"ids", "model", "run", "version", *NOTES} & set(f)))}
+    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as e:
         raise ValueError(f"{path}: holds no codes ({' '.join(str(e).split())}); {REMEDY}") from None
     except ValueError:
-        raise ValueError(f"{path}: is no .npz of numbers; give one that crystal_nb encode wrote") from None
+        raise ValueError(f"{path}: is no file of numbers; {REMEDY}") from None
+    foreign = [name for name, values in arrays.items() if not isinstance(values, np.ndarray)]
+    if foreign:
+        raise ValueError(f"{path}: its {foreign[0]} is no array; {REMEDY}")
+    return arrays
 
 # %% ../../nbs/apps/output.ipynb #713299b8
 class CodeFile(NamedTuple):
@@ -469,14 +489,20 @@ def read_codes(
 )->CodeFile:
     "The codes in a file, or what is wrong with it. A code with a number that is not finite is one of them."
     arrays = load_arrays(path)
-    z, n = arrays["z"], len(arrays["z"]) if arrays["z"].ndim else 0
-    if z.ndim != 2 or not n or not np.issubdtype(z.dtype, np.number):
+    z = arrays["z"]
+    if z.ndim == 1 and len(z):
+        z = z[None]  # one code alone
+    if z.ndim != 2 or not z.size or not (np.issubdtype(z.dtype, np.integer) or np.issubdtype(z.dtype, np.floating)):
         raise ValueError(f"{path}: z has shape {z.shape} of {z.dtype}; "
-                         "it must be (codes, latents) of numbers, one code at least")
-    ids = [str(i) for i in np.atleast_1d(arrays["ids"])] if "ids" in arrays else [f"code-{i + 1:04d}" for i in range(n)]
-    if len(ids) != n:
-        raise ValueError(f"{path}: {len(ids)} ids for {n} codes; give one each")
-    return CodeFile(z.astype(np.float32), ids, str(arrays.get("model", "")), str(arrays.get("version", "")))
+                         "its codes must be numbers, (codes, latents), one code at least")
+    given = np.ravel(arrays["ids"]) if "ids" in arrays else [None]*len(z)
+    if len(given) != len(z):
+        raise ValueError(f"{path}: {len(given)} ids for {len(z)} codes; give one each")
+    texts = [id.decode(errors="replace") if isinstance(id, bytes) else "" if id is None else str(id) for id in given]
+    ids = make_unique(np.array([id or f"code-{i:04d}" for i, id in enumerate(texts, 1)])).tolist()
+    with np.errstate(over="ignore"):
+        z = z.astype(np.float32)  # what is too large becomes infinite, and costs its row
+    return CodeFile(z, ids, str(arrays.get("model", "")), str(arrays.get("version", "")))
 
 # %% ../../nbs/apps/output.ipynb #aaa68446
 REMEDIES = {
