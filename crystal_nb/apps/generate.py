@@ -297,7 +297,7 @@ def open_prior(
     try:
         return find_prior(model, "learned" if wanted is None else wanted)
     except ModelError:
-        if wanted or not isinstance(model, CrystalAutoencoder):
+        if wanted is not None or not isinstance(model, CrystalAutoencoder):
             raise
 
 def digest_prior(
