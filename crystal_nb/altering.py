@@ -65,8 +65,10 @@ def read_swap(
         pairs = [part.split("=") for part in swap.split(",") if part.strip()]
         if not pairs or any(len(pair) != 2 for pair in pairs):
             raise ValueError(f"{swap!r} is no swap; write Sr=Ba, or Sr=Ba,Ti=Zr for two")
-    else:
+    elif isinstance(swap, Mapping):
         pairs = list(swap.items())
+    else:
+        raise ValueError(f"a {type(swap).__name__} is no swap; write Sr=Ba, or Sr=Ba,Ti=Zr for two")
     pairs = [[element_number(str(symbol).strip()) for symbol in pair] for pair in pairs]
     numbers = dict(pairs)
     if len(numbers) < len(pairs):

@@ -132,6 +132,8 @@ def find_duplicates(
     read:Callable=read,   # Reads the source
 )->pd.DataFrame:          # `id, same_as, distance, match`: a row a duplicate, with the first in the list that it equals
     "The crystals of a collection that were there before."
+    if not within >= 0:
+        raise ValueError(f"within is {within}; give a distance of codes, 0 or more")
     crystals, unread = read(source, progress=progress)
     formulas = crystals.compositions()
     _, which, counts = np.unique(formulas, return_inverse=True, return_counts=True)

@@ -508,8 +508,8 @@ def search(
     read:Callable=read,   # Reads what is given
 )->pd.DataFrame:          # `query, rank, id, formula, distance`; `attrs["skipped"]`: list of `(id, reason)`
     "The crystals most like some others."
-    if n < 1 or probes < 1:
-        raise ValueError(f"n is {n} and probes is {probes}; give 1 or more of each")
+    if n < 1 or probes < 1 or n != int(n) or probes != int(probes):
+        raise ValueError(f"n is {n} and probes is {probes}; give whole numbers, 1 or more of each")
     if by is not None:
         check_kind(by)
     asking, unread = read(query, progress=False)
