@@ -35,7 +35,8 @@ from .crystals import NOT_READ, UNREADABLE, SourceError
 from .formats import safe_text
 
 # %% ../nbs/00e_containers.ipynb #c0c00009
-DAMAGED = EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
+           NotImplementedError)
 
 @contextmanager
 def explained(

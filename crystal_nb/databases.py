@@ -40,10 +40,11 @@ def ask(
         answer = requests.get(url, params=question, timeout=PATIENCE, headers={"Accept": "application/json"})
         page = answer.json() if "json" in answer.headers.get("Content-Type", "") else {}
     except (requests.RequestException, ValueError) as e:
-        raise SourceError(f"optimade: {url} does not answer; check the address and the network ({shorten(e)})") from None
+        silent = f"optimade: {url} does not answer"
+        raise SourceError(f"{silent}; check the address and the network ({shorten(e)})") from None
     if answer.status_code != 200 or not isinstance(page.get("data"), list):
-        errors = page.get("errors") or [{}]
-        why = errors[0].get("detail") or errors[0].get("title") or f"status {answer.status_code}, and no list of structures"
+        error = (page.get("errors") or [{}])[0]
+        why = error.get("detail") or error.get("title") or f"status {answer.status_code}, and no list of structures"
         raise SourceError(f"optimade: {url} refuses; check the address and the filter ({why})")
     return page
 
@@ -65,7 +66,8 @@ def optimade_entries(
         raise SourceError(f"optimade:{source}: nothing there fits; check the filter")
 
 # %% ../nbs/00h_databases.ipynb #1a0b000c
-WANTED = ("material_id", "structure", "formation_energy_per_atom", "energy_above_hull", "band_gap", "is_stable", "theoretical")
+WANTED = ("material_id", "structure", "formation_energy_per_atom", "energy_above_hull", "band_gap", "is_stable",
+          "theoretical")
 
 def project_query(
     what:str,  # Entries, a chemical system or a formula
@@ -92,7 +94,8 @@ def project_entries(
     try:
         from mp_api.client import MPRester
     except ImportError:
-        raise SourceError(f'mp:{what}: needs the client of the Materials Project; pip install "crystal_nb[mp]"') from None
+        remedy = 'pip install "crystal_nb[mp]"'
+        raise SourceError(f"mp:{what}: needs the client of the Materials Project; {remedy}") from None
     if (key := find_key()) is None:
         where = "https://next-gen.materialsproject.org/api"
         raise SourceError(f"mp:{what}: needs an API key; get one at {where}, and put it into the variable MP_API_KEY")
@@ -100,7 +103,8 @@ def project_entries(
         with MPRester(key, mute_progress_bars=True) as client:
             found = client.materials.summary.search(**query, fields=list(WANTED))
     except Exception as e:
-        raise SourceError(f"mp:{what}: the Materials Project does not answer; check key and network ({shorten(e)})") from None
+        silent = f"mp:{what}: the Materials Project does not answer"
+        raise SourceError(f"{silent}; check key and network ({shorten(e)})") from None
     if not found:
         raise SourceError(f"mp:{what}: the Materials Project has no such crystal")
     for document in found:

@@ -104,7 +104,8 @@ def read_poscar(
     scale, lines[1] = lines[1], "1.0"
     poscar = Poscar.from_str("\n".join(lines), read_velocities=False)
     if not poscar.true_names:
-        raise Refused(id, f"{UNREADABLE}: the POSCAR does not name its elements; write them in the line above the counts")
+        remedy = "write them in the line above the counts"
+        raise Refused(id, f"{UNREADABLE}: the POSCAR does not name its elements; {remedy}")
     s = poscar.structure
     check_rest(id, lines, len(s))
     crystal = read_structure(id, s)
@@ -143,8 +144,8 @@ def atoms_properties(
 )->dict:
     "What is known of them: energy, and whatever stands in `info`."
     results = getattr(atoms.calc, "results", None) or {}
-    used = "spacegroup", "unit_cell", "occupancy"
-    return scalars({k: results[k] for k in ("energy", "free_energy", "magmom") if k in results}) | scalars(atoms.info, used)
+    known = {k: results[k] for k in ("energy", "free_energy", "magmom") if k in results}
+    return scalars(known) | scalars(atoms.info, ("spacegroup", "unit_cell", "occupancy"))
 
 def read_named_atoms(
     id:str,  # Name if they have none
@@ -240,7 +241,8 @@ def looks_like_poscar(
 )->bool:
     "Whether the second line is a scale, and the next three are vectors."
     lines = text.splitlines()[:8]
-    return len(lines) >= 7 and bool(re.match(r"\s*[-+]?[\d.]+", lines[1])) and all(re.fullmatch(NUMBERS, x) for x in lines[2:5])
+    scaled = len(lines) >= 7 and re.match(r"\s*[-+]?[\d.]+", lines[1])
+    return bool(scaled) and all(re.fullmatch(NUMBERS, line) for line in lines[2:5])
 
 def text_kind(
     text:str,    # What stands in a cell of a table, or in a file
@@ -248,7 +250,7 @@ def text_kind(
     "What sort of crystal a text may be."
     if "\n" not in text and "{" not in text:
         return None
-    if "_cell_length_a" in text.lower() and CIF_BEGINS.match(text):
+    if re.search(r"_cell[_.]length_a", text, re.I) and CIF_BEGINS.match(text):
         return "cif"
     if re.match(r"\s*\{", text):
         return "json" if re.search("lattice|cell", text) else None
@@ -262,7 +264,9 @@ def holds_crystal(
         return form_of(value) is not None
     if isinstance(value, bytes):
         value = value[:1_000_000].decode("utf-8", "replace")
-    return text_kind(value) is not None if isinstance(value, str) else isinstance(value, (IStructure, Crystal)) or is_atoms(value)
+    if isinstance(value, str):
+        return text_kind(value) is not None
+    return isinstance(value, (IStructure, Crystal)) or is_atoms(value)
 
 def crystal_key(
     row:dict,       # Anything by name
@@ -354,7 +358,7 @@ def read_other(
             structure = Structure.from_file(path)
         except Exception as first:
             try:
-                return read_named_atoms(id, read(path))
+                return read_named_atoms(id, read(path, do_not_split_by_at_sign=True))
             except Refused:
                 raise
             except Exception as e:

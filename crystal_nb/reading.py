@@ -29,7 +29,7 @@ from .crystals import pack_crystals, prototype_entries, shorten, too_close
 from .cif_text import decode_text
 from .databases import is_remote, remote_entries
 from .formats import CIF_BEGINS, CRYSTAL_COLUMNS, ID_COLUMNS, Text, is_atoms, looks_like_poscar
-from .formats import read_entry, safe_text, scalars, text_kind
+from .formats import read_entry, safe_text, scalars
 from .progress import Bar, Lines, say, track
 from .rows import FIRST, Columns, Entry, database_entries, find_columns, frame_texts, json_entries
 from .rows import line_entries, on_disk, packed_entries, parquet_entries, row_entries, table_entries
@@ -67,7 +67,7 @@ SUFFIXES = {
     ".json": "json", ".mson": "json", ".jsonl": "lines", ".ndjson": "lines", ".jsonlines": "lines",
     ".csv": "table", ".tsv": "table", ".parquet": "parquet", ".pq": "parquet", ".npz": "packed",
     ".xyz": "frames", ".extxyz": "frames", ".db": "database", ".traj": "trajectory"}
-OTHERS = {f".{suffix}" for suffix in "cssr xsf res shelx cell castep gen cube magres xsd xtl rmc6f pwi pwo xv nc".split()}
+OTHERS = {f".{s}" for s in "cssr xsf res shelx cell castep gen cube magres xsd xtl rmc6f pwi pwo xv nc".split()}
 NAMES = {r"POSCAR|CONTCAR|CENTCAR": "poscar", r"XDATCAR": "trajectory",
          r"CHGCAR|LOCPOT|OUTCAR|^vasprun.*\.xml|^geometry\.in|^CTRL|\.struct$|^INFO\.out$": "other"}
 
@@ -208,8 +208,8 @@ def check_path(
     try:
         there = str(path) == "-" or path.exists()
     except (OSError, ValueError) as e:
-        why = getattr(e, "strerror", e)
-        raise SourceError(f"{safe_text(path)[:80]}: cannot be read ({why}); check the path and its permissions") from None
+        name, why = safe_text(path)[:80], getattr(e, "strerror", e)
+        raise SourceError(f"{name}: cannot be read ({why}); check the path and its permissions") from None
     if not there:
         remedy = "check the path, or say prototypes for the crystals that pymatgen ships"
         raise SourceError(f"{safe_text(path)}: no such file or folder; {remedy}")

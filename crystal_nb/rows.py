@@ -12,6 +12,7 @@ __all__ = ['Entry', 'FIRST', 'text_entries', 'packed_entries', 'Columns', 'find_
 # %% ../nbs/00f_rows.ipynb #d0d00006
 import contextlib
 import csv
+import importlib
 import io
 import itertools
 import json
@@ -194,7 +195,7 @@ def line_entries(
     for n, line in enumerate(file.lines(), 1):
         if line.strip():
             empty, number = False, f"{file.prefix}{n}"
-            opened = open_line(number, line, column) if column or b"_cell_length_a" in line else None
+            opened = open_line(number, line, column) if column or b"length_a" in line else None
             yield from opened or [(number, line, {})]
     if empty:
         wanted = "one crystal a line, as JSON with id, lattice, numbers and frac"
@@ -247,9 +248,10 @@ def json_things(
         yield from ((id, v) for v in value)
     elif isinstance(value, dict):
         inner = next((v for v in value.values() if isinstance(v, list) and v and has_crystal(v[0])), None)
+        held = [k for k, v in value.items() if holds_crystal(v)]
         if (rows := split_table(value)) is not None:
             yield from (("", row) for row in rows)
-        elif form_of(value) or any(map(holds_crystal, value.values())) and not all(map(has_crystal, value.values())):
+        elif form_of(value) or set(held) & set(CRYSTAL_COLUMNS) or len(held) == 1 and len(value) > 1:
             yield id, value
         elif any(map(has_crystal, value.values())):
             yield from value.items()
@@ -340,7 +342,7 @@ def frame_texts(
     column:str|None=None,  # There are none
 )->Iterator[Entry]:
     "The frames of a file, named after it; numbered if there are several."
-    import ase.io  # once, before processes are forked
+    importlib.import_module("ase.io")  # once, before processes are forked
     frames = cut_frames(file)
     first, second = next(frames, "empty; it should hold crystals"), next(frames, None)
     rest = [first] if second is None else itertools.chain([first, second], frames)
@@ -379,7 +381,8 @@ def database_entries(
             for row in database.select():
                 yield database_entry(file, row)
         except (KeyError, ValueError, TypeError, sqlite3.Error) as e:
-            raise SourceError(f"{file.name}: not a database of ASE, or damaged ({shorten(e)}); write it again") from None
+            broken = f"{file.name}: not a database of ASE, or damaged"
+            raise SourceError(f"{broken}; write it again ({shorten(e)})") from None
 
 def database_entry(
     file:File,
@@ -389,7 +392,8 @@ def database_entry(
     pairs = row.key_value_pairs
     key = find_id(pairs)
     known = {k: row.get(k) for k in ("energy", "free_energy", "magmom") if row.get(k) is not None}
-    return f"{file.id}-{row.id}" if key is None else str(pairs[key]), row.toatoms(), scalars(known) | scalars(pairs, (key,))
+    id = f"{file.id}-{row.id}" if key is None else str(pairs[key])
+    return id, row.toatoms(), scalars(known) | scalars(pairs, (key,))
 
 def trajectory_entries(
     file:File,             # A trajectory that ASE reads
@@ -397,10 +401,11 @@ def trajectory_entries(
 )->Iterator[Entry]:
     "The frames of a trajectory."
     from ase.io import iread
-    suffix = "".join(Path(file.name).suffixes[:1])
-    with on_disk(file, suffix) as path:
+    name = Path(file.name).name
+    kind = "vasp-xdatcar" if "XDATCAR" in name else "traj"
+    with on_disk(file) as path:
         try:
-            for n, atoms in enumerate(iread(path, index=":", format="vasp-xdatcar" if "XDATCAR" in file.name else None), 1):
+            for n, atoms in enumerate(iread(path, ":", kind, do_not_split_by_at_sign=True), 1):
                 yield f"{file.id}-{n}", atoms, {}
         except Exception as e:
             raise SourceError(f"{file.name}: cannot be read as a trajectory ({shorten(e)})") from None
