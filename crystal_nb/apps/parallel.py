@@ -127,6 +127,7 @@ def read_in_parallel(
     workers:int|None=None,  # Processes; None: one a core
     progress:bool=True,     # Show how far it is
     patience:float=60.,     # Time limit for an entry, s
+    column:str|None=None,   # Where a table has its crystals; None: find it
 )->tuple[Crystals, pd.DataFrame]:  # The crystals; columns id and reason for those left out
     "`read` in many processes, with a time limit for each entry."
-    return read(source, limit, progress, map=map_for(source, workers, patience))
+    return read(source, limit, progress, map=map_for(source, workers, patience), column=column)

@@ -23,12 +23,13 @@ from .parallel import map_for, parallel_map, read_in_parallel
 
 # %% ../../nbs/apps/session.ipynb #2e40fed9
 def read(
-    source,              # A path, a folder, `prototypes`, structures of pymatgen or ASE, a list or column of these
+    source,              # A path, a folder, an archive, `-`, `prototypes`, structures of pymatgen or ASE, a list of these
     limit:int|None=None, # Read only so many
     progress:bool=True,  # Show how far it is, if it takes long
+    column:str|None=None,# Where a table has its crystals; None: find it
 )->tuple[Crystals, pd.DataFrame]: # The crystals; those left out: `id`, `reason`
     "Read crystals from anything that holds some, in as many processes as there are cores."
-    return read_in_parallel(source, limit, progress=progress)
+    return read_in_parallel(source, limit, progress=progress, column=column)
 
 # %% ../../nbs/apps/session.ipynb #b9c87a23
 def share_work(
