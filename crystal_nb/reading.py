@@ -6,9 +6,9 @@
 __all__ = ['Result', 'SUFFIXES', 'OTHERS', 'NAMES', 'BEGINNINGS', 'FORMATS', 'SAMPLE', 'read_chunk', 'kind_by_name',
            'kind_by_content', 'has_magic', 'cif_entries', 'poscar_entries', 'other_entries', 'set_entries', 'Format',
            'refused_entry', 'file_format', 'file_entries', 'check_path', 'path_entries', 'is_path', 'is_prototypes',
-           'named_entries', 'label_rows', 'series_entries', 'frame_entries', 'entries_of', 'count_marks',
-           'count_crystals', 'make_unique', 'list_refused', 'chunk_size', 'chunked', 'read', 'Bar', 'Lines', 'say',
-           'track', 'ID_COLUMNS', 'Entry', 'read_entry']
+           'named_entries', 'label_rows', 'series_entries', 'frame_entries', 'split_column', 'entries_of',
+           'count_marks', 'count_crystals', 'make_unique', 'list_refused', 'chunk_size', 'chunked', 'read', 'Bar',
+           'Lines', 'say', 'track', 'ID_COLUMNS', 'Entry', 'read_entry']
 
 # %% ../nbs/01_reading.ipynb #3a9e0107
 import itertools
@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from pymatgen.core import IMolecule, IStructure
@@ -301,12 +301,25 @@ def frame_entries(
         named = {"id": id, "crystal": value} if isinstance(value, dict) and key else value
         yield from named_entries(id, named, properties)
 
+# %% ../nbs/01_reading.ipynb #aa9e000a
+def split_column(
+    source,           # See the table above
+    column:str|None,  # The one asked for
+)->tuple[Any, str|None]:  # The source alone; the column, if either said one
+    "Take the column off the name of a table."
+    if column is None and is_path(source) and "::" in str(source) and not is_remote(source):
+        path, _, name = str(source).rpartition("::")
+        if path and name and not os.path.exists(str(source)):
+            return path, name
+    return source, column
+
 # %% ../nbs/01_reading.ipynb #98bcc31c
 def entries_of(
     source,                # See the table above
     column:str|None=None,  # Where a table has its crystals; None: find it
 )->Iterator[Entry]:
     "What there is to read."
+    source, column = split_column(source, column)
     if isinstance(source, pd.DataFrame):
         return frame_entries(source, column)
     if isinstance(source, pd.Series):
@@ -343,7 +356,7 @@ def count_crystals(
         return len(source)
     if not is_path(source) or is_prototypes(source) or is_remote(source) or str(source) == "-":
         return None
-    path = Path(source).expanduser()
+    path = Path(split_column(source, None)[0]).expanduser()
     with suppress(OSError, ValueError, *DAMAGED):
         if path.is_dir():
             return sum(1 for _ in walk(path))
