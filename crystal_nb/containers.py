@@ -184,8 +184,10 @@ def name_files(
 )->list[str]:         # What the crystals in them are called
     "The shortest names that tell the files apart."
     stems, paths = [bare(n.rsplit("/", 1)[-1]) for n in names], [bare(n) for n in names]
-    often, twice = Counter(stems), Counter(paths)
-    return [safe_text(s if often[s] == 1 else p if twice[p] == 1 else n) for s, p, n in zip(stems, paths, names)]
+    often, twice, same = Counter(stems), Counter(paths), Counter(names)
+    def name(stem, path, whole):
+        return stem if often[stem] == 1 or same[whole] > 1 else path if twice[path] == 1 else whole
+    return [safe_text(name(*three)) for three in zip(stems, paths, names)]
 
 # %% ../nbs/00e_containers.ipynb #c0c00010
 ARCHIVE = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))$", re.I)

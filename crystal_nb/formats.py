@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['UNSAFE', 'ID_COLUMNS', 'FORMS', 'CRYSTAL_COLUMNS', 'CIF_BEGINS', 'NUMBERS', 'KINDS', 'safe_text', 'scalars',
-           'find_id', 'find_scale', 'check_rest', 'read_poscar', 'is_atoms', 'check_shares', 'read_atoms',
-           'atoms_properties', 'read_named_atoms', 'read_row', 'read_sites', 'optimade_symbol', 'read_optimade',
-           'read_jarvis', 'read_arrays', 'form_of', 'looks_like_poscar', 'text_kind', 'holds_crystal', 'crystal_key',
-           'read_dict', 'explain_row', 'load_dict', 'read_json', 'read_value', 'read_other', 'say_why', 'Text',
-           'read_frame', 'read_text', 'read_object', 'read_entry']
+           'find_id', 'find_scale', 'check_counts', 'check_rest', 'read_poscar', 'is_atoms', 'check_shares',
+           'read_atoms', 'atoms_properties', 'read_named_atoms', 'read_row', 'read_sites', 'optimade_symbol',
+           'read_optimade', 'read_jarvis', 'read_arrays', 'form_of', 'looks_like_poscar', 'text_kind', 'holds_crystal',
+           'crystal_key', 'read_dict', 'explain_row', 'load_dict', 'read_json', 'read_value', 'read_other', 'say_why',
+           'Text', 'read_frame', 'read_text', 'read_object', 'read_entry']
 
 # %% ../nbs/00d_formats.ipynb #b0f00007
 import ast
@@ -81,6 +81,16 @@ def find_scale(
         raise Refused(id, f"{UNREADABLE}: the scale of the POSCAR ({line.strip()[:40]}) is no number")
     return np.broadcast_to(scale, 3)
 
+def check_counts(
+    id:str,             # Name, for the message
+    lines:list[str],    # Of the POSCAR
+)->None:
+    "Refuse a POSCAR that counts more atoms than it has lines."
+    counts = next((line.split() for line in lines[5:7] if re.fullmatch(r"[\d\s]+", line)), ["0"])
+    atoms = sum(map(int, counts))
+    if atoms > len(lines) - 7:
+        raise Refused(id, f"{UNREADABLE}: the POSCAR counts {atoms} atoms, more than it lists")
+
 def check_rest(
     id:str,             # Name, for the message
     lines:list[str],    # Of the POSCAR
@@ -101,6 +111,7 @@ def read_poscar(
     lines = text.lstrip("\ufeff").splitlines()
     if len(lines) < 7:
         raise Refused(id, f"{UNREADABLE}: the POSCAR is cut off after {len(lines)} lines")
+    check_counts(id, lines)
     scale, lines[1] = lines[1], "1.0"
     poscar = Poscar.from_str("\n".join(lines), read_velocities=False)
     if not poscar.true_names:

@@ -327,6 +327,8 @@ def entries_of(
     if isinstance(source, (list, tuple, np.ndarray)) and not isinstance(source, Crystal):
         things = ((str(n), thing, {}) for n, thing in enumerate(source, 1))
         return itertools.chain.from_iterable(itertools.starmap(named_entries, things))
+    if isinstance(source, str) and not source.strip():
+        raise SourceError("an empty name is no source of crystals; give a path, or . for this folder")
     if is_path(source) and not is_prototypes(source) and not is_remote(source):
         return path_entries(Path(source).expanduser(), column)
     if isinstance(source, (str, Path, dict, IStructure, IMolecule, Crystal)) or is_atoms(source):
@@ -425,10 +427,13 @@ def read(
     total = limit if limit is not None else count_crystals(source) if progress else None
     parts, refused = [], []
     with track(total=total, desc="Reading", unit="crystals", show=progress) as bar:
-        for crystals, left_out in map(read_chunk, chunked(entries)):
-            parts.append(crystals)
-            refused += left_out
-            bar.update(len(crystals) + len(left_out))
+        try:
+            for crystals, left_out in map(read_chunk, chunked(entries)):
+                parts.append(crystals)
+                refused += left_out
+                bar.update(len(crystals) + len(left_out))
+        except SourceError as e:
+            raise SourceError(safe_text(e)) from None
     crystals = Crystals.concat(parts)
     crystals.ids = make_unique(crystals.ids)
     return crystals, list_refused(refused)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Entry', 'FIRST', 'text_entries', 'packed_entries', 'Columns', 'find_columns', 'row_entries', 'rows_entries',
            'csv_rows', 'table_entries', 'on_disk', 'parquet_rows', 'parquet_entries', 'line_entries', 'open_line',
-           'split_table', 'has_crystal', 'json_things', 'flat', 'load_json', 'json_entries', 'thing_entries',
+           'split_table', 'has_crystal', 'json_things', 'is_lone', 'flat', 'load_json', 'json_entries', 'thing_entries',
            'cut_frames', 'safe_line', 'frame_texts', 'check_database', 'database_entries', 'database_entry',
            'trajectory_entries']
 
@@ -27,7 +27,7 @@ from .cif_text import cif_blocks
 from .containers import MOST, File, NoCrystals
 from .crystals import UNREADABLE, Crystals, Refused, SourceError, shorten
 from .formats import CRYSTAL_COLUMNS, ID_COLUMNS, Text, decode_text, find_id, form_of, holds_crystal
-from .formats import scalars, text_kind
+from .formats import safe_text, scalars, text_kind
 
 # %% ../nbs/00f_rows.ipynb #d0d00009
 Entry = tuple[str, Any, dict]  # Name, what there is to read, properties
@@ -65,7 +65,7 @@ def find_columns(
 )->Columns:
     "Find the column with the crystals, and the one with their names."
     names = list(dict.fromkeys(k for row in rows for k in row if k is not None))
-    among = f"among {', '.join(map(str, names))[:200]}"
+    among = f"among {safe_text(', '.join(map(str, names)))[:200]}"
     id = next((k for k in ID_COLUMNS if k in names and k != column), None)
     if column is not None:
         if column not in names:
@@ -77,7 +77,7 @@ def find_columns(
     named = [k for k in CRYSTAL_COLUMNS if k in found] or [k for k in known if not found and k in names]
     if not named and len(found) != 1:
         if found:
-            raise SourceError(f"{name}: {' and '.join(found[:3])} hold crystals; say which to read with --column")
+            raise SourceError(f"{name}: {' and '.join(found[:3])} hold crystals; say which to read, with --column or column=")
         kinds = "CIFs, POSCARs or structures of pymatgen"
         raise NoCrystals(f"{name}: no column holds crystals {among}; one should hold {kinds} as text")
     return Columns((named or found)[0], id)
@@ -251,12 +251,19 @@ def json_things(
         held = [k for k, v in value.items() if holds_crystal(v)]
         if (rows := split_table(value)) is not None:
             yield from (("", row) for row in rows)
-        elif form_of(value) or set(held) & set(CRYSTAL_COLUMNS) or len(held) == 1 and len(value) > 1:
+        elif form_of(value) or set(held) & set(CRYSTAL_COLUMNS) or is_lone(value, held):
             yield id, value
         elif any(map(has_crystal, value.values())):
             yield from value.items()
         elif inner is not None:
             yield from json_things(inner)
+
+def is_lone(
+    value:dict,       # Anything by name
+    held:list[str],   # Keys under which there is a crystal
+)->bool:
+    "Whether it is one crystal and what is known of it, not crystals by name."
+    return len(held) == 1 < len(value) and sum(map(has_crystal, value.values())) == 1
 
 def flat(
     row:dict,  # Perhaps of OPTIMADE, with the crystal under `attributes`
