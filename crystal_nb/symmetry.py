@@ -235,7 +235,7 @@ EXACT = 1e-4  # tolerance for a crystal that has been symmetrised, Å
 AGREE = 1e-3  # farthest that an atom in the standard cell or in a CIF may be from where it was, Å
 
 def spell_operations(
-    W:np.ndarray, # Rotations, `(operations, 3, 3)`, int
+    W:np.ndarray, # Rotations, `(operations, 3, 3)`, int, unitless
     w:np.ndarray, # Translations, multiples of 1/24, `(operations, 3)`, unitless
 )->list[str]:     # Such as `x,-y+1/2,z`
     "Operations as a CIF has them."
@@ -355,7 +355,7 @@ def orbits_of(
 def atom_lines(
     structure:Structure,
     atoms:np.ndarray,        # Which of them to write, `(rows,)`, indices
-    multiplicity:np.ndarray, # Of each, `(rows,)`
+    multiplicity:np.ndarray, # Atoms of its orbit, `(rows,)`, count
     letters:list[str],       # Of all atoms, `(atoms,)`
 )->list[str]: # Lines of a CIF
     "The loop of atoms."
