@@ -225,8 +225,8 @@ class Decoded(NamedTuple):
     )->Structure:
         "The atoms as a pymatgen `Structure`; without a lattice, in a cubic cell that is not the crystal's own."
         L = box*np.eye(3) if self.lattice is None else np.asarray(self.lattice)
-        return Structure(Lattice(hand_of(L)*L + 0.), [int(q) for q in self.Z], np.asarray(self.xyz, float), coords_are_cartesian=True,
-                         to_unit_cell=wrap and self.lattice is not None)
+        return Structure(Lattice(hand_of(L)*L + 0.), [int(q) for q in self.Z], np.asarray(self.xyz, float),
+                         coords_are_cartesian=True, to_unit_cell=wrap and self.lattice is not None)
 
 # %% ../nbs/14_evaluation.ipynb #500c1d61
 def pad_atoms(

@@ -191,7 +191,7 @@ def sentences(
             f"ltol 0.3), {strict:,} at the strict setting (0.3, 5°, 0.2); {group:,} have their space group.")
         mirrored = int((structures.hand == "mirrored").sum())
         if mirrored:
-            lines.append(f"{mirrored:,} of those that match are mirror images of their crystals: see hand in crystals.csv.")
+            lines.append(f"{mirrored:,} of those that match are mirror images: see the column hand in crystals.csv.")
     if not crystals.residual.isna().all() and not crystals.converged.all():
         failed = int((~crystals.converged).sum())
         lines.append(f"{failed:,} did not converge: they are marked in crystals.csv and in their CIF files.")
