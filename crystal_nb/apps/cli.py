@@ -474,6 +474,7 @@ def duplicates(
         help="Ask pymatgen's StructureMatcher about each, which takes longer than all the rest.")]=False,
     limit:Limit=None,
     resume:Resume=True,
+    column:Column=None,
 ):
     "Read, encode, compare, write, print."
     from crystal_nb.apps.neighbours import duplicates_source
