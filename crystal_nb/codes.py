@@ -337,7 +337,7 @@ def check_noise(
         raise SettingError(f"noise is {noise:g}; give a number from 0 to 1000, in standard deviations of the code")
 
 def as_codes(
-    z,           # A tensor, an array, or lists of numbers
+    z,           # A tensor, an array, or lists of numbers, `(codes, latents)`, unitless
     latents:int, # Numbers of a code
 )->Tensor:       # `(codes, latents)`, float32 or float64, unitless
     "Codes as a tensor, or what is wrong with them."
@@ -349,7 +349,8 @@ def as_codes(
     if z.is_complex() or z.dtype == torch.bool:
         raise SettingError(f"codes of {z.dtype} are no codes; {remedy}")
     if z.ndim != 2 or z.shape[1] != latents:
-        raise SettingError(f"codes of shape {tuple(z.shape)}, but those of this model are (codes, {latents}); {remedy}")
+        raise SettingError(f"codes of shape {tuple(z.shape)}, "
+                           f"but those of this model are (codes, {latents}); {remedy}")
     return z if z.dtype == torch.float64 else z.float()
 
 # %% ../nbs/14b_codes.ipynb #c0de0004

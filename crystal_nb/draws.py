@@ -251,7 +251,9 @@ def read_requested(
 
 def read_sound(
     model:CrystalAutoencoder,
-    z:Tensor, request:Tensor, noise:float, # As for `read_requested`
+    z:Tensor,                 # Codes, `(batch, latents)`, unitless
+    request:Tensor,           # As for `read_requested`, `(batch, 97)`, unitless
+    noise:float,              # As for `read_requested`
     start:list[Decoded],                   # What the network found; what has a reason is no crystal's code
 )->list[Decoded]:
     "`read_requested`, of those codes that a crystal may have; what fails is done in halves."
