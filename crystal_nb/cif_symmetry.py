@@ -7,7 +7,7 @@ __all__ = ['DECIMAL', 'OPERATION', 'TYPESETTING', 'SETTINGS', 'METRIC', 'LISTS',
            'NO_GROUP', 'Group', 'read_operation', 'number_operations', 'check_group', 'read_operations', 'name_type',
            'split_symbol', 'group_of_entry', 'find_groups', 'miss_metric', 'fit_axes', 'Symmetry', 'drop_time',
            'listed_group', 'hall_group', 'number_groups', 'list_symbols', 'stated_types', 'choose_groups',
-           'read_symmetry']
+           'same_operations', 'read_symmetry']
 
 # %% ../nbs/00b_cif_symmetry.ipynb #7060525b
 import re
@@ -270,6 +270,13 @@ def choose_groups(
         return groups, [f"space group {number} taken in its standard setting, for only its number is known"]
     return [read_operations(("x,y,z",))], [NO_GROUP]
 
+def same_operations(
+    a:Group, b:Group,
+)->bool:
+    "Whether two groups have the same operations, in any order."
+    numbers = [number_operations(g.rotations, np.rint(24*g.translations).astype(int)) for g in (a, b)]
+    return set(numbers[0].tolist()) == set(numbers[1].tolist())
+
 def read_symmetry(
     id:str,              # Name, for the message
     columns:dict,        # From `cif_text.parse_block`
@@ -282,7 +289,9 @@ def read_symmetry(
         groups = fit_axes(groups, lattice)
     except ValueError as e:
         raise Refused(id, f"{UNREADABLE}: {e}") from None
-    group = groups[0]
+    group, hall = groups[0], hall_group(columns)
+    if hall and not same_operations(group, hall):
+        notes = [*notes, f"{hall.name} names another setting than {group.name}"]
     wrong = [f"{group.name} {'are' if group.name.startswith('its') else 'is'} of number {group.number}, "
              f"and {what} of {number}" for what, number in said.items() if group.number not in (0, number)]
     if miss_metric(group, lattice) > METRIC/5:
