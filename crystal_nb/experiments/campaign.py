@@ -8,12 +8,13 @@ __all__ = ['Items', 'FORMULA', 'OPERATION', 'SYMBOL', 'X', 'GROUPS', 'GROUP_LABE
            'first_only', 'operations_without', 'add_atom', 'other_symbol', 'Contradiction', 'plain_draft',
            'plain_items', 'draw_contradicted', 'judge_contradicted', 'prototype_files', 'known_files', 'sound_files',
            'change_character', 'change_lookalike', 'change_lines', 'swap', 'change_number', 'splice', 'change_case',
-           'swap_words', 'flip_bytes', 'draw_mutant', 'number_of', 'listed_operations', 'expand', 'truth_by_gemmi',
-           'stated', 'contradicts', 'blocks_of', 'judge_block', 'judge_mutant', 'File', 'make_file', 'try_file',
-           'try_files', 'no_result', 'plan_files', 'run_campaign', 'tabulate']
+           'swap_words', 'flip_bytes', 'draw_mutant', 'number_of', 'sites_of', 'listed_operations', 'expand',
+           'truth_by_gemmi', 'stated', 'contradicts', 'blocks_of', 'formula_alone', 'judge_block', 'judge_mutant',
+           'File', 'make_file', 'try_file', 'try_files', 'no_result', 'plan_files', 'run_campaign', 'tabulate']
 
 # %% ../../nbs/experiments/campaign.ipynb #bc28ef02
 import functools
+import itertools
 import re
 import tempfile
 from collections import Counter
@@ -84,7 +85,7 @@ def with_column(
 FORMULA = "_chemical_formula_sum", "_cell_formula_units_Z"
 OPERATION, SYMBOL = "_symmetry_equiv_pos_as_xyz", "_symmetry_space_group_name_H-M"
 X = "_atom_site_fract_x"
-GROUPS = "H2O NO3 PO4 Al/Si Al0.5Si0.5 NH3 CO3 Wat Vac X M T Xx".split()
+GROUPS = "H2O NO3 PO4 Al/Si Al0.5Si0.5 NH3 CO3 Wat Vac X M Xx".split()  # T is tritium
 GROUP_LABELS = "H2O NO3 PO4 Al/Si Vac1 T1 CH3 M1 X1 Q1 Wat1".split()
 STRANGE = str.maketrans("-0123456789.", "\u2212\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19\uff0e")
 
@@ -322,8 +323,16 @@ def draw_mutant(
 
 # %% ../../nbs/experiments/campaign.ipynb #a2dc9d42
 def number_of(text:str|None)->float:
-    "A value as a number; NaN if it is none."
-    return gemmi.cif.as_number(text or "?")
+    "A value as a number, quoted or not; NaN if it is none."
+    return gemmi.cif.as_number(gemmi.cif.as_string(text or "?"))
+
+def sites_of(block:gemmi.cif.Block)->list[gemmi.SmallStructure.Site]:
+    "The sites of a data block, their numbers quoted or not."
+    for name in "fract_x", "fract_y", "fract_z", "occupancy":
+        column = block.find_values(f"_atom_site_{name}")
+        for n in range(len(column)):
+            column[n] = gemmi.cif.as_string(column[n]) or "?"
+    return list(gemmi.make_small_structure_from_block(block).sites)
 
 def listed_operations(
     block:gemmi.cif.Block,
@@ -344,7 +353,7 @@ def listed_operations(
 
 def expand(
     lattice:Lattice,
-    sites:gemmi.SmallStructure,
+    sites:list[gemmi.SmallStructure.Site],
     operations:list[gemmi.Op],
 )->tuple[list[int], list]:  # Atomic numbers; positions
     "All images of all sites, those within 0.1 Å of another taken once."
@@ -363,7 +372,10 @@ def truth_by_gemmi(
     "The crystal of a data block; one without atoms if it cannot be right."
     cell = [number_of(block.find_value(f"_cell_length_{x}")) for x in "abc"]
     cell += [number_of(block.find_value(f"_cell_angle_{x}")) for x in ("alpha", "beta", "gamma")]
-    sites = gemmi.make_small_structure_from_block(block).sites
+    loop = block.find_loop(X).get_loop()
+    if loop is None or "_atom_site_label" not in [tag.lower() for tag in loop.tags]:
+        return None  # gemmi wants labels
+    sites = sites_of(block)
     broken = np.isnan([*cell, *(x for s in sites for x in s.fract.tolist())]).any()
     if broken or any(not .99 < s.occ < 1.01 or not s.element.atomic_number for s in sites):
         return Truth(cell, np.empty(0, int), np.empty((0, 3)))
@@ -405,13 +417,26 @@ def contradicts(
 
 def blocks_of(
     content:bytes,
-)->list[gemmi.cif.Block]|None:  # None if the syntax is not valid
-    "The data blocks with a cell, as gemmi's strict parser sees them."
+)->list[gemmi.cif.Block]:
+    "The data blocks with a cell, as gemmi's strict parser sees them; of a file that it refuses the formulas alone."
+    text = "\n".join(content.decode("utf-8-sig", "replace").splitlines())
+    numbers = itertools.count()
+    text = re.sub(r"^data_\S*", lambda _: f"data_{next(numbers)}", text, flags=re.M | re.I)  # no two of one name
     try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         return [b for b in gemmi.cif.read_string(text) if b.find_value("_cell_length_a")]
     except (ValueError, RuntimeError):
-        return None
+        return [formula_alone(part) for part in re.split(r"^data_", text, flags=re.M)]
+
+def formula_alone(
+    text:str,  # A data block in which something is not valid
+)->gemmi.cif.Block:
+    "Its formula and Z, where each stands in it once."
+    block = gemmi.cif.Block("formula")
+    for tag in FORMULA:
+        found = re.findall(rf"^{tag}\s+(\S+|'[^']*'|\"[^\"]*\")\s*(?:#.*)?$", text, re.M | re.I)
+        if len(found) == 1:
+            block.set_pair(tag, found[0])
+    return block
 
 def judge_block(
     block:gemmi.cif.Block,
@@ -420,6 +445,8 @@ def judge_block(
     "Whether a crystal is that of a data block."
     if contradicts(block, crystal):
         return "wrong"
+    if not block.find_value("_cell_length_a"):
+        return "gemmi cannot say"
     try:
         truth = truth_by_gemmi(block)
     except (ValueError, RuntimeError):
@@ -438,10 +465,9 @@ def judge_mutant(
         return "refused"
     if len(crystals) == 1 and same_crystal(original, crystals[0], .02):
         return "read"
-    blocks, verdicts = blocks_of(content) or [], []
-    if len(blocks) >= len(crystals):
-        verdicts = [min((judge_block(b, c) for b in blocks), key=VERDICTS.index) for c in crystals]
-    verdict = max(verdicts or ["gemmi cannot say"], key=VERDICTS.index)
+    blocks = blocks_of(content)
+    verdicts = [min((judge_block(b, c) for b in blocks), key=VERDICTS.index) for c in crystals]
+    verdict = max(verdicts, key=VERDICTS.index)
     return "noted" if verdict in ("wrong", "gemmi cannot say") and all(notes_of(crystals)) else verdict
 
 VERDICTS = ["read", "read as gemmi does", "excused", "refused", "noted", "refused, but sound", "gemmi cannot say", "wrong",
@@ -520,6 +546,8 @@ def run_campaign(
 )->pd.DataFrame:             # Columns group, kind, seed, verdict, reason
     "Read every file of a campaign and judge what comes of it."
     files = plan_files(written, contradicted, mutants, seed)
+    if mutants:
+        sound_files()  # once, for processes that are forked
     chunks = [files[n:n + 20] for n in range(0, len(files), 20)]
     results = [result for chunk in map(try_files, chunks) for result in chunk]
     return pd.DataFrame([(*f, *r) for f, r in zip(files, results)], columns=[*File._fields, "verdict", "reason"])

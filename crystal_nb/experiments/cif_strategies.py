@@ -448,13 +448,15 @@ def atom_item(
     share = draft.choose("occupancy", ["", "1", "1.0", "1.00(0)", ".", "?"])
     if not kind and label == "NA1":
         draft.excuses.append("no type, label in capitals")
+    if share == "?":
+        draft.excuses.append("occupancy unknown")
     columns = {"_atom_site_label": [spell_name(e, n, label) for n, (e, _) in enumerate(draft.known.sites, 1)]}
     columns["_atom_site_type_symbol"] = [spell_name(e, 0, kind) for e, _ in draft.known.sites] if kind else None
     for i, axis in enumerate("xyz"):
         places = [images[0, i]/PARTS for _, images in draft.known.sites]
         columns[f"_atom_site_fract_{axis}"] = [spell_number(p, digits, style) for p in places]
     columns["_atom_site_occupancy"] = [share]*len(draft.known.sites) if share else None
-    for tag in draft.random.sample(list(EXTRA), draft.random.choice([0, 0, 1, 3])):
+    for tag in draft.random.sample(list(EXTRA), 0 if draft.plain else draft.random.choice([0, 0, 1, 3])):
         columns[tag] = [EXTRA[tag]]*len(draft.known.sites)
     tags = [tag for tag, values in columns.items() if values]
     if draft.choose("columns", ["in order", "shuffled"]) == "shuffled":
