@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['FORMULA', 'OPERATION', 'SYMBOL', 'X', 'LOOKALIKES', 'NUMBER', 'PRINTABLE', 'ENDS', 'MUTATIONS', 'VERDICTS',
            'prototype_files', 'known_files', 'sound_files', 'change_character', 'change_lookalike', 'change_lines',
-           'swap', 'change_number', 'splice', 'change_case', 'swap_words', 'flip_bytes', 'draw_mutant', 'number_of',
-           'sites_of', 'listed_operations', 'expand', 'truth_by_gemmi', 'stated', 'contradicts', 'blocks_of',
-           'formula_alone', 'judge_block', 'judge_mutant']
+           'swap', 'change_number', 'splice', 'change_case', 'swap_words', 'flip_bytes', 'draw_mutant', 'unquoted',
+           'number_of', 'sites_of', 'listed_operations', 'expand', 'truth_by_gemmi', 'stated', 'contradicts',
+           'blocks_of', 'formula_alone', 'judge_block', 'judge_mutant']
 
 # %% ../../nbs/experiments/cif_mutations.ipynb #42edff2e
 import functools
@@ -151,16 +151,20 @@ def draw_mutant(
     return truth, text.encode()
 
 # %% ../../nbs/experiments/cif_mutations.ipynb #a2dc9d42
-def number_of(text:str|None)->float:
+def unquoted(value:str|None)->str:
+    "A value without its quotes; nothing if there is none."
+    return gemmi.cif.as_string(value) if value and value not in ("'", '"') else ""
+
+def number_of(value:str|None)->float:
     "A value as a number, quoted or not; NaN if it is none."
-    return gemmi.cif.as_number(gemmi.cif.as_string(text or "?"))
+    return gemmi.cif.as_number(unquoted(value) or "?")
 
 def sites_of(block:gemmi.cif.Block)->list[gemmi.SmallStructure.Site]:
     "The sites of a data block, their numbers quoted or not."
     for name in "fract_x", "fract_y", "fract_z", "occupancy":
         column = block.find_values(f"_atom_site_{name}")
         for n in range(len(column)):
-            column[n] = gemmi.cif.as_string(column[n]) or "?"
+            column[n] = unquoted(column[n]) or "?"
     return list(gemmi.make_small_structure_from_block(block).sites)
 
 def listed_operations(
@@ -170,11 +174,11 @@ def listed_operations(
     for tag in OPERATION, "_space_group_symop_operation_xyz":
         found = list(block.find_values(tag)) or [v for v in [block.find_value(tag)] if v]
         if found:
-            return [gemmi.Op(gemmi.cif.as_string(text)) for text in found]
+            return [gemmi.Op(unquoted(text)) for text in found]
     names = [block.find_value(t) for tags in TAGS.values() for t in tags]
-    said = [gemmi.cif.as_string(n) for n in names if n]
+    said = [unquoted(n) for n in names if unquoted(n)]
     halls = [block.find_value(t) for t in TAGS["Hall"]]
-    hall = next((gemmi.cif.as_string(h) for h in halls if h), None)
+    hall = next((unquoted(h) for h in halls if unquoted(h)), None)
     if hall:
         return list(gemmi.symops_from_hall(hall))
     group = gemmi.find_spacegroup_by_name(said[0]) if said else None
@@ -219,7 +223,7 @@ def stated(
     block:gemmi.cif.Block,
 )->tuple[Counter|None, float]:  # Atoms of the formula, None if there is none to understand; Z or NaN
     "Formula and Z of a data block."
-    text = gemmi.cif.as_string(block.find_value(FORMULA[0]) or "?")
+    text = unquoted(block.find_value(FORMULA[0]))
     units = number_of(block.find_value(FORMULA[1]))
     parts = re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)(?: |$)", text)
     if not text or "".join(a + b for a, b in parts) != text.replace(" ", ""):

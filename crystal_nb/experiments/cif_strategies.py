@@ -450,6 +450,8 @@ def atom_item(
     share = draft.choose("occupancy", ["", "1", "1.0", "1.00(0)", ".", "?"])
     if not kind and label == "NA1":
         draft.excuses.append("no type, label in capitals")
+    if kind == "NA" and any(e == "Co" for e, _ in draft.known.sites):
+        draft.excuses.append("CO: cobalt, or a group")
     if share == "?":
         draft.excuses.append("occupancy unknown")
     columns = {"_atom_site_label": [spell_name(e, n, label) for n, (e, _) in enumerate(draft.known.sites, 1)]}
