@@ -308,6 +308,7 @@ class Page:
     capitals:bool = False          # Tags and keywords in capitals
     flat:bool = False              # The header of a loop on one line
     coding:str = "utf-8"           # As Python names it
+    pairs:bool = False             # A loop of one row as tags and values
 
 def spell_value(
     value:str,    # Any text
@@ -332,7 +333,9 @@ def lines_of(
     case = str.upper if page.capitals else str
     yield case("data_") + "known"
     for tags, values in page.items:
-        if isinstance(tags, str):
+        if page.pairs and not isinstance(tags, str) and len(values) == 1:
+            yield from (case(t) + page.space + spell_value(v, page.quote) for t, v in zip(tags, values[0]))
+        elif isinstance(tags, str):
             yield case(tags) + page.space + spell_value(values, page.quote)
         else:
             header = [case("loop_"), *map(case, tags)]
@@ -515,6 +518,7 @@ def lay_out(
     page.capitals = choose("case", ["small", "capitals"], .8) == "capitals"
     page.flat = choose("header", ["a line each", "one line"], .9) == "one line"
     page.coding = choose("coding", ["utf-8", "utf-8-sig", "utf-16"], .8)
+    page.pairs = choose("loops of one row", ["loops", "pairs"], .8) == "pairs"
     return page
 
 # %% ../../nbs/experiments/cif_strategies.ipynb #bcf4c264
