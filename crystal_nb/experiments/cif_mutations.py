@@ -118,7 +118,7 @@ MUTATIONS = {  # `change(random, text, another file)`
     "line removed": lambda r, t, o: change_lines(r, t, lambda x, i, j: x[:i] + x[i + 1:]),
     "lines removed": lambda r, t, o: change_lines(r, t, lambda x, i, j: x[:i] + x[i + 1 + j % 6:]),
     "line doubled": lambda r, t, o: change_lines(r, t, lambda x, i, j: x[:i] + [x[i]] + x[i:]),
-    "line moved": lambda r, t, o: change_lines(r, t, lambda x, i, j: x[:j] + [x[i]] + x[j:]),
+    "line copied": lambda r, t, o: change_lines(r, t, lambda x, i, j: x[:j] + [x[i]] + x[j:]),
     "lines exchanged": lambda r, t, o: change_lines(r, t, swap),
     "words exchanged": lambda r, t, o: swap_words(r, t),
     "cut off": lambda r, t, o: t[:r.randrange(len(t))],
