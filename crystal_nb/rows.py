@@ -77,7 +77,8 @@ def find_columns(
     named = [k for k in CRYSTAL_COLUMNS if k in found] or [k for k in known if not found and k in names]
     if not named and len(found) != 1:
         if found:
-            raise SourceError(f"{name}: {' and '.join(found[:3])} hold crystals; say which to read, with --column or column=")
+            several = f"{name}: {' and '.join(found[:3])} hold crystals"
+            raise SourceError(f"{several}; say which to read, with --column or column=")
         kinds = "CIFs, POSCARs or structures of pymatgen"
         raise NoCrystals(f"{name}: no column holds crystals {among}; one should hold {kinds} as text")
     return Columns((named or found)[0], id)

@@ -23,7 +23,7 @@ from .parallel import map_for, parallel_map, read_in_parallel
 
 # %% ../../nbs/apps/session.ipynb #2e40fed9
 def read(
-    source,              # A path, a folder, an archive, `-`, `prototypes`, structures of pymatgen or ASE, a list of these
+    source,              # A path, an archive, `-`, `prototypes`, structures of pymatgen or ASE, a list of these
     limit:int|None=None, # Read only so many
     progress:bool=True,  # Show how far it is, if it takes long
     column:str|None=None,# Where a table has its crystals; None: find it
