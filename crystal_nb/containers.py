@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['DAMAGED', 'LOOK', 'PACKERS', 'FOREIGN', 'WIDE', 'MOST', 'MOST_UNPACKED', 'MOST_TIMES', 'PACKED', 'ARCHIVE', 'MARK',
            'explained', 'Rejoined', 'look', 'unpacked', 'Narrow', 'recoded', 'File', 'bare', 'name_files', 'Member',
-           'zip_members', 'tar_members', 'why_left', 'archive_files', 'opened_archive', 'is_result', 'is_marked',
-           'why_folder_left', 'walk', 'why_file_left', 'disk_file', 'folder_files', 'packed_files', 'is_archive',
-           'stream_files', 'standard_input', 'path_files', 'files_in', 'NoCrystals', 'left_reason']
+           'zip_members', 'tar_members', 'why_left', 'archive_files', 'opened_archive', 'is_result', 'is_all_ours',
+           'is_marked', 'why_folder_left', 'walk', 'why_file_left', 'disk_file', 'folder_files', 'packed_files',
+           'is_archive', 'stream_files', 'standard_input', 'path_files', 'files_in', 'NoCrystals', 'left_reason']
 
 # %% ../nbs/00e_containers.ipynb #c0c00006
 import bz2
@@ -32,6 +32,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 from .crystals import NOT_READ, UNREADABLE, SourceError
+from .files import LEDGER, is_ours
 from .formats import safe_text
 
 # %% ../nbs/00e_containers.ipynb #c0c00009
@@ -265,18 +266,29 @@ MARK = b"# Written by crystal_nb"
 def is_result(
     folder:Path,
 )->bool:
-    "Whether a command of this program wrote into it."
+    "Whether a command of this program wrote into it: there is our list, or the record of an older version."
     with suppress(OSError, ValueError):
+        if (folder/LEDGER).exists():
+            return True
         made = json.loads((folder/"run.json").read_bytes())
         return isinstance(made, dict) and {"command", "version"} <= made.keys()
     return False
+
+def is_all_ours(
+    folder:Path,
+)->bool:
+    "Whether every file in a folder of results is one that this program wrote."
+    files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    return all(map(is_ours, files)) if (folder/LEDGER).exists() else True
 
 def is_marked(
     folder:Path,
 )->bool:
     "Whether its first file is one that this program wrote."
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         first = min((p for p in folder.iterdir() if p.is_file()), default=None)
+        if first and is_ours(first):
+            return True
         with first.open("rb") if first else io.BytesIO() as f:
             return f.read(len(MARK)) == MARK
     return False
@@ -291,7 +303,7 @@ def why_folder_left(
         return "hidden"
     if os.path.realpath(folder) in seen:
         return "a link to a folder that holds it"
-    if is_result(folder) or beside_results and is_marked(folder):
+    if is_result(folder) and is_all_ours(folder) or beside_results and is_marked(folder):
         return "written by crystal_nb; to read it all the same, give this folder alone"
     return ""
 
@@ -315,10 +327,11 @@ def walk(
             why = why_folder_left(path, results, seen)
             yield from [(name, path, why)] if why else walk(path, name + "/", seen)
         else:
-            yield name, path, why_file_left(entry)
+            yield name, path, why_file_left(entry, results)
 
 def why_file_left(
     entry:os.DirEntry,
+    beside_results:bool=False, # Whether results of ours lie beside it
 )->str:  # Empty if it is to be read
     "Why a file of a folder is not read."
     if entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini"):
@@ -327,7 +340,9 @@ def why_file_left(
         mode = entry.stat().st_mode
     except OSError as e:
         return "a link to nothing" if e.errno == errno.ENOENT else f"cannot be opened ({e.strerror})"
-    return "" if stat.S_ISREG(mode) else "not a plain file"
+    if not stat.S_ISREG(mode):
+        return "not a plain file"
+    return "written by crystal_nb" if beside_results and is_ours(entry.path) else ""
 
 def disk_file(
     path:Path,

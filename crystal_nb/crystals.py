@@ -9,7 +9,7 @@ __all__ = ['UNREADABLE', 'PARTIAL', 'NO_ATOMS', 'BEYOND_94', 'TOO_CLOSE', 'NO_FI
            'join_columns', 'Crystals', 'as_column', 'pack_crystals', 'count_elements', 'spell_formula', 'plane_spacing',
            'close_when_wrapped', 'close_anywhere', 'too_close', 'atomic_number', 'read_structure', 'prototype_entries',
            'read_prototypes', 'prototypes', 'max_side', 'min_side', 'atoms_extent', 'keep', 'hash_of', 'split',
-           'shorten', 'load_arrays', 'group_of']
+           'shorten', 'is_packed', 'load_arrays', 'group_of']
 
 # %% ../nbs/00_crystals.ipynb #276746a1
 import gzip
@@ -34,6 +34,7 @@ import pandas as pd
 from pymatgen.core import Composition, DummySpecies, Element, IStructure, Lattice, Structure
 from pymatgen.core.composition import reduce_formula
 from scipy.spatial import cKDTree
+from .files import atomic
 
 # %% ../nbs/00_crystals.ipynb #4fa217a4
 os.environ.setdefault("SPGLIB_WARNING", "OFF");  # where spglib finds no symmetry, its callers here say so
@@ -266,18 +267,13 @@ class Crystals:
         self,
         path:str|Path,  # Conventionally ending in .npz
     )->None:
-        "Write the set to one file, all or nothing."
-        path = Path(path)
+        "Write the set to one file, all or nothing; only another packed set is replaced."
+        path = Path(path).expanduser()
         arrays = {name: getattr(self, name) for name in ("ids", "lattice", "numbers", "frac", "offsets")}
         arrays |= {f"property:{name}": values for name, values in self.properties.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as f:
-                np.savez(f, version=PACKED_VERSION, **arrays)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with atomic(path, is_packed) as part, part.open("wb") as f:
+            np.savez(f, version=PACKED_VERSION, **arrays)
 
     @staticmethod
     def load(path:str|Path)->"Crystals":
@@ -529,6 +525,16 @@ def shorten(
 
 # %% ../nbs/00_crystals.ipynb #a5794c47
 PACKED_VERSION = 1
+
+def is_packed(
+    path:Path,  # A file
+)->bool:
+    "Whether a file holds a packed set of crystals, which may be replaced by another."
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            return {"version", "ids", "lattice", "numbers", "frac", "offsets"} <= set(f.files)
+    except Exception:  # whatever it is, it is none
+        return False
 
 def load_arrays(
     path:Path,  # As `Crystals.save` wrote it

@@ -27,6 +27,7 @@ from .crystals import Crystals, spell_formula
 from .reading import track
 from .samples import make_generator, shortest_basis
 from .voxels import density
+from .files import refuse, write_text
 from .models import make_folder
 from .segmentation import segment
 from .atom_codes import AtomCodes, present_first
@@ -282,12 +283,14 @@ class Generated:
     def write(self,
         folder:str|Path,  # Made if it is not there
     )->Path:
-        "Write a CIF file of each draw that holds atoms, and the table."
+        "Write a CIF file of each draw that holds atoms, and the table; files that are not ours stay."
         folder = make_folder(folder)
-        for i, d in enumerate(self.atoms):
-            if len(d.Z):
-                d.structure.to(filename=str(folder/f"draw-{i + 1:04d}.cif"), fmt="cif")
-        self.table.to_csv(folder/"generated.csv", index=False)
+        cifs = {folder/f"draw-{i + 1:04d}.cif": d for i, d in enumerate(self.atoms) if len(d.Z)}
+        for path in [*cifs, folder/"generated.csv"]:
+            refuse(path)
+        for path, d in cifs.items():
+            write_text(path, d.structure.to(fmt="cif"))
+        write_text(folder/"generated.csv", self.table.to_csv(index=False))
         return folder
 
 def read_draws(

@@ -8,7 +8,6 @@ __all__ = ['FAR', 'ATOM_COLUMNS', 'CRYSTAL_COLUMNS', 'as_arrays', 'flatten_atoms
            'cell_to_cube', 'score_crystals', 'join_evaluations', 'write_csv']
 
 # %% ../nbs/14_evaluation.ipynb #621fedd4
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from torch.nn.utils.rnn import pad_sequence
+from .files import atomic
 from .crystals import Crystals, hand_of
 from .samples import inside, tile
 from .matching import compare_structures
@@ -296,12 +296,10 @@ def write_csv(
     frame:pd.DataFrame,  # What to write
     path:str|Path,       # File
 )->Path:                 # The file
-    "Write a CSV file in one step: the old file or the whole new one, never half."
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        frame.to_csv(partial, index=False, float_format="%.6g")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    "Write a CSV file in one step: the old file or the whole new one; only a table of the same columns is replaced."
+    text = frame.to_csv(index=False, float_format="%.6g").encode(errors="backslashreplace")
+    def same_columns(old):
+        return old.read_bytes().startswith(text[:text.index(b"\n") + 1])
+    with atomic(path, same_columns) as part:
+        part.write_bytes(text)
+    return Path(path)

@@ -26,6 +26,7 @@ from .reading import say, track
 from .samples import Samples, central, in_cells, inside, make_generator, niggli_basis, padded
 from .samples import stream_seed, turn_upright
 from .representations import Representation
+from .files import LEDGER, adopt, refuse, written_by
 from .models import ModelError, atomic, make_folder
 from .runs import Stop
 from .codes import pick
@@ -418,6 +419,7 @@ class PriorRun:
         return pd.DataFrame(self.history, columns=["step", "loss"])
 
 # %% ../nbs/17_generation.ipynb #42073cb8
+@written_by("prior")
 def fit_prior(
     model:CrystalAutoencoder,
     crystals:Crystals,          # Training crystals; what the model's settings leave out is left out here too
@@ -438,6 +440,11 @@ def fit_prior(
     out = make_folder(out)
     if not resume and (out/"prior.pt").exists():
         raise ModelError(f"{out} already holds prior.pt; resume that run or choose another folder")
+    written = [out/name for name in ("prior.pt", "prior.csv", "prior.safetensors")]
+    if resume and not (out/LEDGER).exists():  # version 0.7 made no list
+        adopt(*written)
+    for path in written:
+        refuse(path)
     z, c = codes_to_learn(model, crystals, most_atoms, progress)
     run = PriorRun(new_prior(z, c, width, blocks, seed), lr, steps, seed)
     if resume:

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TOLERANCES', 'MISSING', 'UNSEEN', 'CLOSEST', 'ROW', 'Displacement', 'displacement', 'matched_displacement',
            'rms_displacement', 'potential', 'quiet', 'symbol_of', 'unfit', 'crowded', 'Relaxed', 'Waypoint', 'why_stop',
-           'descend', 'relax', 'run_key', 'append_relaxed', 'read_relaxed', 'relax_all', 'tabulate_relaxed']
+           'descend', 'relax', 'run_key', 'append_relaxed', 'check_relaxed', 'read_relaxed', 'relax_all',
+           'tabulate_relaxed']
 
 # %% ../nbs/19_relaxation.ipynb #b1eedffd
 import contextlib
@@ -265,6 +266,11 @@ def append_relaxed(path:Path, id:str, key:str, relaxed:Relaxed)->None:
     with path.open("a") as f:
         f.write("\n" + json.dumps(row))  # begins a line: the last may be half a one
 
+def check_relaxed(path:Path)->None:
+    "Refuse to append to a file of something else."
+    if path.exists() and path.stat().st_size and not read_relaxed(path):
+        raise ValueError(f"{path}: is in the way, and holds no relaxed crystals; rename it, or choose another name")
+
 def read_relaxed(path:Path)->dict[str, Relaxed]:
     "What the file holds, by key; half a line, from a run that was killed, is passed over."
     done = {}
@@ -272,6 +278,8 @@ def read_relaxed(path:Path)->dict[str, Relaxed]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
+            continue
+        if not isinstance(row, dict) or not {"key", "structure"} <= set(row):
             continue
         cell = row.pop("structure")
         structure = cell and Structure(cell["lattice"], cell["species"], cell["frac"])
@@ -297,6 +305,8 @@ def relax_all(
     potential(device)
     settings = dict(steps=steps, seconds=seconds, fmax=fmax, cell=cell)
     path, relaxed = path and Path(path), []
+    if path:
+        check_relaxed(path)
     done = read_relaxed(path) if path else {}
     bar = track(list(ids), desc="Relaxing", unit="crystals", show=progress)
     for id, structure in zip(bar, structures, strict=True):

@@ -6,12 +6,12 @@
 __all__ = ['TOLERANCES', 'PROBES', 'in_this_process', 'CODES', 'VERSIONS', 'REMAKE', 'PARQUET', 'SLACK_OF_EDGES', 'NEIGHBOURS',
            'FEW', 'search_weights', 'codes_of_frames', 'find_frames', 'crystal_codes', 'crystal_probes', 'check_kind',
            'try_to_encode', 'encode_chunk', 'encode_all', 'Index', 'need_pyarrow', 'crystal_arrays', 'as_crystals',
-           'arrow_table', 'check_suffix', 'write_index', 'parquet_arrays', 'index_arrays', 'open_arrays', 'read_index',
-           'is_index_file', 'encode_index', 'build_index', 'reduced_edges', 'composition_bounds', 'nearest_index',
-           'join_indices', 'open_index', 'rank_neighbours', 'search', 'in_frame', 'rank_elements', 'alike_frames']
+           'arrow_table', 'check_suffix', 'write_index', 'holds_index', 'parquet_arrays', 'index_arrays', 'open_arrays',
+           'read_index', 'is_index_file', 'encode_index', 'build_index', 'reduced_edges', 'composition_bounds',
+           'nearest_index', 'join_indices', 'open_index', 'rank_neighbours', 'search', 'in_frame', 'rank_elements',
+           'alike_frames']
 
 # %% ../nbs/16_searching.ipynb #3fcd41f7
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch.nn.utils.rnn import pad_sequence
+from .files import atomic
 from .crystals import Crystal, Crystals, count_elements
 from .reading import read, track
 from .structure_factors import CORE, HEAD, cell_to_numbers, count_orders, numbers_to_cell
@@ -282,16 +283,21 @@ def write_index(
     check_suffix(path)
     arrow = need_pyarrow(path) if path.suffix == ".parquet" else None
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
+    with atomic(path, holds_index) as part:
         if arrow:
             arrow.parquet.write_table(arrow_table(index, arrow), part)
         else:
             texts = dict(ids=index.ids.astype(str), formulas=index.formulas.astype(str), by=index.by)
             np.savez(part, codes=index.codes, version=VERSIONS[index.by], **texts, **crystal_arrays(index.crystals))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+
+def holds_index(
+    path:Path, # That is there already
+)->bool:
+    "Whether a file holds an index, which may be replaced by another."
+    try:
+        return bool(index_arrays(path))
+    except Exception:  # whatever it is, it is none
+        return False
 
 def parquet_arrays(
     path:Path, # A .parquet
