@@ -11,24 +11,25 @@ from pathlib import Path
 import pandas as pd
 from ..crystals import Crystals
 from ..reading import track
-from ..evaluation import write_csv
 from ..canonical_model import CanonicalModel
 from ..altering import Altered, alter, read_swap
 from .session import load, read
-from .output import append_rows, begin_results, crystal_cif, defer_signals, describe_run
-from .output import digest_crystals, file_names, list_skipped, nothing_left, open_results
-from .output import read_rows, say_going_on, what_is_kept
+from .writers import FORMATS, Item, file_names, sort_frames, write_crystals
+from .output import append_rows, begin_results, defer_signals, describe_run
+from .output import digest_crystals, list_skipped, nothing_left, open_results
+from .output import read_rows, say_going_on, what_is_kept, work_folder, write_csv
 
 # %% ../../nbs/apps/alter.ipynb #4e423929
 def altered_row(
     id:str,          # Name of the crystal
     new:Altered,
     file:str,        # Of its CIF, relative to the folder
+    notes:str="",    # What could not be written
 )->pd.DataFrame:
     "One row of `altered.csv`."
     row = {"id": id, "from": new.source, "formula": new.formula, "swap": new.swap, "atoms": len(new.atoms.Z),
            "volume": abs(new.structure.volume), "shortest": new.shortest, "converged": new.converged,
-           "spacegroup": new.spacegroup, "file": file}
+           "spacegroup": new.spacegroup, "file": file, "notes": notes}
     return pd.DataFrame([row])
 
 # %% ../../nbs/apps/alter.ipynb #7b57ccf8
@@ -39,6 +40,7 @@ def alter_crystals(
     swap:str,               # For example Sr=Ba
     ratio:float|None=None,  # New volume over old; None: predicted
     done:set=frozenset(),   # Ids of those that have a row
+    formats:tuple=("cif",), # Of `writers.FORMATS`
 )->pd.DataFrame:            # `id`, `reason` of those that cannot be altered
     "Alter crystals one by one; each is written as soon as it is done."
     names, skipped, kept = file_names(crystals.ids), [], len(done)
@@ -56,8 +58,9 @@ def alter_crystals(
             said = "yes" if new.converged else "NO: these atoms are not those that were meant"
             note = f"{new.swap} in {new.source}; volume times {new.ratio:.4f}; converged: {said}"
             with defer_signals():
-                (out/"cif"/f"{name}.cif").write_text(crystal_cif(id, new.atoms, note=note))
-                append_rows(out/"altered.csv", altered_row(id, new, f"cif/{name}.cif"))
+                info = dict(formula=new.formula, converged=bool(new.converged), shortest=float(new.shortest))
+                w, = write_crystals(out, [Item(id, name, new.atoms, note, info)], formats, None)
+                append_rows(out/"altered.csv", altered_row(id, new, w.file, w.problem))
                 kept += 1
     except KeyboardInterrupt as e:
         raise type(e)(what_is_kept(kept, len(crystals), "crystals", out)) if kept else e from None
@@ -72,10 +75,11 @@ def alter_source(
     ratio:float|None=None,  # New volume over old; None: predicted
     limit:int|None=None,    # Read only so many
     anew:bool=False,        # Replace what an earlier run left
+    formats:tuple=("cif",), # Of `writers.FORMATS`
 ):
     "Read, exchange, decode, check, write, print."
     read_swap(swap)
-    with open_results(out):
+    with open_results(out, "alter"):
         code = load(model)
         if not isinstance(code, CanonicalModel):
             raise ValueError(f"{model}: elements can be exchanged in codes of the canonical model only; "
@@ -85,13 +89,18 @@ def alter_source(
             raise nothing_left(source, skipped, list_skipped(out, skipped))
         made = describe_run("alter", model, source=os.path.normpath(source), swap=swap, ratio=ratio, limit=limit)
         made["crystals"] = digest_crystals(crystals)
-        done = begin_results(out, made, file_names(crystals.ids), anew)
-        left = alter_crystals(out, code, crystals, swap, ratio, done)
+        if formats != ("cif",):
+            made["formats"] = list(formats)
+        done = begin_results(out, made, file_names(crystals.ids), anew, formats)
+        work = work_folder(out)
+        left = alter_crystals(work, code, crystals, swap, ratio, done, formats)
         skipped = pd.concat([skipped[["id", "reason"]], left], ignore_index=True)
-        write_csv(skipped, out/"skipped.csv")
-        if not (out/"altered.csv").exists():
+        write_csv(skipped, work/"skipped.csv")
+        if not (work/"altered.csv").exists():
             raise ValueError(f"{source}: no crystal could be altered; the first reason is: {skipped.reason.iloc[-1]}")
-        print_altered(read_rows(out/"altered.csv"), skipped, out)
+        if (work/FORMATS["extxyz"]).exists():
+            sort_frames(work/FORMATS["extxyz"], crystals.ids)
+    print_altered(read_rows(out/"altered.csv"), skipped, out)
 
 def print_altered(
     table,      # `altered.csv`

@@ -8,19 +8,18 @@ __all__ = ['load_networks', 'read_source', 'say_what_is_left', 'train_model', 'l
 # %% ../../nbs/apps/learn.ipynb #891696b2
 import json
 import os
-import tempfile
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..crystals import Crystals, prototypes
 from ..training import presets
 from ..runs import claim, fit
-from ..evaluation import write_csv
+from ..files import protect, refuse, write_text, written_by
 from ..autoencoder import CrystalAutoencoder, find_model
 from ..generation import fit_prior
 from .session import load, read
-from .output import Terminated, describe_run, list_skipped, locked, made_by, made_folder
-from .output import nothing_left, what_was_read
+from .output import LOCK, STAGE, Terminated, describe_run, discard, list_skipped, locked, made_folder
+from .output import nothing_left, open_results, publish, what_was_read, write_csv
 from ..experiments.discriminator import run_discriminator
 
 # %% ../../nbs/apps/learn.ipynb #188cbe1f
@@ -69,7 +68,8 @@ def train_model(
 ):
     "Read, train, report."
     config = presets[preset].with_settings(settings or {})
-    with made_folder(out):
+    with made_folder(out), locked(out/LOCK), written_by("train", source):
+        refuse(out/"skipped.csv")
         claim(out, resume)  # before minutes of reading
         if start:
             load_networks(start, "has no weights to begin with")
@@ -96,7 +96,9 @@ def learn_prior(
     resume:bool=False,      # Go on from the checkpoint in `out`
 ):
     "Read, leave out the prototypes, encode, train, report."
-    with made_folder(out):
+    with made_folder(out), locked(out/LOCK), written_by("prior", source):
+        for name in "skipped.csv", "prior.csv", "prior.safetensors":
+            refuse(out/name)
         autoencoder = load_networks(model, "priors are learned for codes of a box, and not for its codes yet")
         crystals, _ = read_source(source, out, limit)
         known = np.isin(crystals.compositions(), prototypes().compositions())
@@ -116,15 +118,11 @@ def learn_prior(
 # %% ../../nbs/apps/learn.ipynb #916f971b
 def refuse_others_files(
     out:Path,   # Output folder
-    made:dict,  # How the results are made, see `describe_run`
 ):
     "Refuse to overwrite what another command or the user wrote."
-    if made_by(out).get("command") == made["command"]:
-        return
-    for name in "run.json", "history.csv", "lambda.csv", "calibration.csv":
-        if (out/name).exists():
-            raise ValueError(f"{out/name}: is in the way, and was not made by this command; "
-                             "rename it, or give another --out")
+    tables = [f"{name}.csv" for name in ("history", "lambda", "calibration", "skipped")]
+    for name in "run.json", "discriminator.safetensors", "discriminator.json", *tables:
+        refuse(out/name)
 
 # %% ../../nbs/apps/learn.ipynb #76b8473f
 def judge_draws(
@@ -139,22 +137,26 @@ def judge_draws(
     seed:int=0,             # Decides every random number
 ):
     "Read, train, judge, print."
-    with made_folder(out), locked(out/".lock"), tempfile.TemporaryDirectory(prefix=".crystal_nb-", dir=out) as part:
+    with open_results(out, "discriminator"):
+        protect(source)
+        refuse_others_files(out)
+        part = out/STAGE
         first, second = (name and load_networks(name, "has no network that draws fields, which are what is judged")
                          for name in (model, apply))
         crystals, skipped = read(source, limit)
         if not len(crystals):
             raise nothing_left(source, skipped, list_skipped(out, skipped))
-        write_csv(skipped, Path(part)/"skipped.csv")
+        discard(part)
+        part.mkdir(exist_ok=True)
+        write_csv(skipped, part/"skipped.csv")
         made = describe_run("discriminator", model, source=source)
-        refuse_others_files(out, made)
         try:
             table = run_discriminator(crystals, first, part, second, n=n, steps=steps, fields=fields, seed=seed)
         except KeyboardInterrupt as e:
+            discard(part)
             raise type(e)("a discriminator is written only when it is whole, so nothing was kept") from None
-        (Path(part)/"run.json").write_text(json.dumps(made, indent=1))
-        for path in sorted(Path(part).iterdir(), reverse=True):
-            os.replace(path, out/path.name)
+        write_text(part/"run.json", json.dumps(made, indent=1))
+        publish(part, out)
     print(what_was_read(crystals, skipped))
     print(table.round(3).to_string())
     print(f"Realness is 1 for decoded crystals and 0 for draws, if the discriminator is right. Written to {out}.")

@@ -15,7 +15,7 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from ..models import atomic
+from ..files import write_text
 from ..codes import CrystalCode
 from ..canonical_model import open_model
 from ..evaluation import Decoded
@@ -130,10 +130,7 @@ def save_frame(
     path = Path(folder)/f"{a}_to_{b}_{p.kind}_{i + 1:02d}_of_{len(p)}.cif"
     path.parent.mkdir(parents=True, exist_ok=True)
     head = f"# crystal_nb: {say_point(p, i)}\n# on the way from {a} to {b} ({p.kind}); as decoded, not relaxed\n"
-    with atomic(path) as part:
-        text = head.replace("Å", "Angstrom") + d.structure.to(fmt="cif")
-        Path(part).write_text(text, encoding="utf-8")
-    return path
+    return write_text(path, head.replace("Å", "Angstrom") + d.structure.to(fmt="cif"))
 
 # %% ../../nbs/apps/navigator.ipynb #ee43452f
 CURVES = dict(shortest="shortest distance (Å)", rest="density not explained", energy="energy (eV an atom)")

@@ -18,13 +18,15 @@ from pymatgen.io.cif import CifWriter
 from rich.console import Console
 from .. import __version__
 from ..crystals import Crystals, spell_formula
-from ..evaluation import write_csv
+from ..files import atomic, protect, refuse, write_text
 from ..reading import track
-from ..runs import atomic
-from ..searching import PROBES, Index, alike_frames, build_index, check_suffix, is_index_file, open_index
+from ..searching import PROBES, Index, alike_frames, build_index, check_suffix, holds_index
+from ..searching import is_index_file, open_index
 from ..searching import search as find_neighbours
 from ..duplicates import find_duplicates as find_same
-from .output import MARK, begin_results, counted, file_names, list_skipped, nothing_left, open_results
+from .writers import MARK, file_names, one_line_id, right_handed
+from .output import begin_results, counted, list_skipped, nothing_left, open_results
+from .output import work_folder, write_csv
 from .parallel import parallel_map
 from .session import read
 
@@ -114,8 +116,7 @@ def cif_of(
     note:str,   # What it is
 )->str:         # Text of a CIF file
     "A crystal as a CIF in P1, after comments that say what it is."
-    name = " ".join(str(crystal.id).encode("ascii", "backslashreplace").decode().splitlines())
-    return f"{MARK}: {note}\n# id: {name}\n{CifWriter(crystal.structure)}"
+    return f"{MARK}: {note}\n# id: {one_line_id(crystal.id)}\n{CifWriter(right_handed(crystal.structure))}"
 
 def write_neighbours(
     out:Path,
@@ -123,10 +124,11 @@ def write_neighbours(
     asking:Crystals,    # The queries
     crystals:Crystals|None, # Among which they were found; None: an index without them, no files
     by:str,             # "crystal" or "structure"
-):
+)->pd.DataFrame:        # The same rows with a column `file`; "" if there is none
     "The CIF files of queries and neighbours in like cells, and a picture of the first query's."
+    near = near.assign(file="")
     if crystals is None:
-        return
+        return near
     row_of = dict(zip(crystals.ids.tolist(), range(len(crystals))))
     stems = dict(zip(asking.ids.tolist(), file_names(asking.ids)))
     groups = list(near.groupby("query", sort=False))
@@ -136,10 +138,12 @@ def write_neighbours(
         labels = ["query", *(f"neighbour {r.rank}, distance {r.distance:.4g}" for r in rows.itertuples())]
         names = file_names([stems[name], *(f"{stems[name]}-{r.rank:02d}-{r.id}" for r in rows.itertuples())])
         for crystal, stem, label in zip(alike_frames(query, others, by), names, labels):
-            (out/"cif"/f"{stem}.cif").write_text(cif_of(crystal, label))
+            write_text(out/"cif"/f"{stem}.cif", cif_of(crystal, label))
+        near.loc[rows.index, "file"] = [f"cif/{stem}.cif" for stem in names[1:]]
         if k == 0:
             with atomic(out/"neighbours.png") as part:
                 draw_neighbours(query, others, rows.distance, by).savefig(part, format="png")
+    return near
 
 def print_neighbours(
     near:pd.DataFrame,  # From `search`
@@ -200,7 +204,10 @@ def search_source(
     start = time.perf_counter()
     if keep is not None:
         check_suffix(keep)
-    with open_results(out):
+    with open_results(out, "search"):
+        protect(query, among)
+        if keep is not None:
+            refuse(keep, holds_index)
         asking, unread = read(query)
         if not len(asking):
             raise nothing_left(query, unread, list_skipped(out, unread))
@@ -210,11 +217,12 @@ def search_source(
         made = dict(command="search", version=__version__, **paths, n=n, by=by)
         begin_results(out, made, [], anew)
         skipped = [*zip(unread.id, unread.reason), *left, *near.attrs["skipped"]]
-        write_skipped(out, skipped)
+        work = work_folder(out)
+        write_skipped(work, skipped)
         near.attrs = {}
         crystals = known.crystals if isinstance(known, Index) else known
-        write_neighbours(out, near, asking, crystals, by or (known.by if isinstance(known, Index) else "crystal"))
-        write_csv(near, out/"neighbours.csv")
+        by = by or (known.by if isinstance(known, Index) else "crystal")
+        write_csv(write_neighbours(work, near, asking, crystals, by), work/"neighbours.csv")
     print_neighbours(near, skipped, out, time.perf_counter() - start)
 
 def duplicates_source(
@@ -227,7 +235,7 @@ def duplicates_source(
 ):
     "Read, compare, write, print."
     start = time.perf_counter()
-    with open_results(out):
+    with open_results(out, "duplicates"):
         crystals, unread = read(source, limit)
         if not len(crystals):
             raise nothing_left(source, unread, list_skipped(out, unread))
@@ -235,9 +243,10 @@ def duplicates_source(
         made = dict(command="duplicates", version=__version__, **how)
         begin_results(out, made, [], anew)
         same = find_duplicates(crystals, within, match)
-        left = write_skipped(out, [*zip(unread.id, unread.reason), *same.attrs["skipped"]])
+        work = work_folder(out)
+        left = write_skipped(work, [*zip(unread.id, unread.reason), *same.attrs["skipped"]])
         same.attrs = {}
-        write_csv(same, out/"duplicates.csv")
+        write_csv(same, work/"duplicates.csv")
     confirmed = f", {int(same.match.sum()):,} of them confirmed by StructureMatcher" if match else ""
     print(f"{len(crystals):,} crystals compared: {len(same):,} were there before{confirmed}; {len(left):,} skipped"
           + (f": {counted(left)}." if len(left) else "."))
