@@ -28,7 +28,8 @@ from .. import __version__
 # %% ../../nbs/apps/cli.ipynb #07d28944
 LESS = dict(  # what needs less memory, by command
     reconstruct="one crystal alone was too much: leave out the largest cells", encode="one crystal alone was too much: "
-    "leave out the largest cells", decode="one code alone was too much", sample="lower --n", interpolate="lower --steps",
+    "leave out the largest cells", decode="one code alone was too much", sample="lower --n",
+    interpolate="lower --steps",
     train="lower --set batch=..., or cut each batch into pieces with --set accumulate=...; voxels, width and "
     "fit_samples count, too", prior="lower --limit", discriminator="lower --fields or --n", alter="lower --limit",
     search="lower --n, or search a smaller SOURCE", duplicates="lower --limit")
@@ -328,7 +329,8 @@ def encode(
     "Read, place, encode, write."
     from crystal_nb.apps.generate import encode_source
     if upright and seed is not None:
-        raise ValueError("--upright and --seed contradict each other: stand every crystal upright, or turn it at random")
+        raise ValueError("--upright and --seed contradict each other: stand every crystal upright, "
+                         "or turn it at random")
     if out.suffix not in (".npz", ".parquet"):
         raise ValueError(f"{out}: codes are written as .npz or .parquet; give --out a name that ends so")
     encode_source(in_column(source, column), out, model, pick_device(device), limit, seed, upright, not resume)
@@ -396,7 +398,8 @@ def interpolate(
     a:Annotated[str, typer.Argument(metavar="A.cif", callback=not_empty, help="Where to start.")],
     b:Annotated[str, typer.Argument(metavar="B.cif", callback=not_empty, help="Where to end.")],
     out:Out,
-    steps:Annotated[int, typer.Option("--steps", metavar="N", min=2, max=10_000, help="Points on the way, the ends included.")]=9,
+    steps:Annotated[int, typer.Option("--steps", metavar="N", min=2, max=10_000,
+        help="Points on the way, the ends included.")]=9,
     model:Model="repeating",
     kind:Annotated[Literal["linear", "spherical", "flow"]|None, typer.Option("--path",
         help="Straight, on the sphere, or through the noise of the learned prior. "
@@ -462,7 +465,8 @@ def alter(
     "neighbours, in like cells, and neighbours.png: the first query and its neighbours side by side.")
 @one_line
 def search(
-    query:Annotated[str, typer.Argument(metavar="QUERY", callback=not_empty, help="What to look for: a CIF file, or any SOURCE.")],
+    query:Annotated[str, typer.Argument(metavar="QUERY", callback=not_empty,
+        help="What to look for: a CIF file, or any SOURCE.")],
     among:Annotated[str, typer.Option("--among", metavar="SOURCE|INDEX", callback=not_empty,
         help="Where: a file or folder of crystals, prototypes, or an index.")],
     out:Out,
@@ -512,8 +516,10 @@ def discriminator(
         help="The autoencoder whose draws are judged. Default: the same.")]=None,
     limit:Limit=None,
     steps:Annotated[int, typer.Option("--steps", metavar="N", min=1, max=MANY, help="Steps of training.")]=1500,
-    fields:Annotated[int, typer.Option("--fields", metavar="N", min=24, max=1_000_000, help="Mixtures to train on.")]=6000,
-    n:Annotated[int, typer.Option("--n", metavar="N", min=2, max=100_000, help="Fields of each kind that are judged.")]=500,
+    fields:Annotated[int, typer.Option("--fields", metavar="N", min=24, max=1_000_000,
+        help="Mixtures to train on.")]=6000,
+    n:Annotated[int, typer.Option("--n", metavar="N", min=2, max=100_000,
+        help="Fields of each kind that are judged.")]=500,
     seed:seed_option("Decides every random number.")=0,
     column:Column=None,
 ):

@@ -17,14 +17,14 @@ import pandas as pd
 from pymatgen.io.cif import CifWriter
 from rich.console import Console
 from .. import __version__
-from ..crystals import Crystals, spell_formula
+from ..crystals import Crystals, right_handed, spell_formula
 from ..files import atomic, protect, refuse, write_text
 from ..reading import track
 from ..searching import PROBES, Index, alike_frames, build_index, check_suffix, holds_index
 from ..searching import is_index_file, open_index
 from ..searching import search as find_neighbours
 from ..duplicates import find_duplicates as find_same
-from .writers import MARK, file_names, one_line_id, right_handed
+from .writers import MARK, file_names, one_line_id
 from .output import begin_results, counted, list_skipped, nothing_left, open_results
 from .output import work_folder, write_csv
 from .parallel import parallel_map

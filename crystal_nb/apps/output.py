@@ -491,9 +491,11 @@ def nothing_left(
     "The error for a source of which nothing could be used."
     if not len(skipped):
         return ValueError(f"{source}: holds no crystals; give a source that does")
+    where = f"; listed in {listed}" if listed else ""
+    if skipped.reason.nunique() == 1 and ":" in skipped.reason.iloc[0]:  # it names what to mend
+        return ValueError(f"{source}: no crystal could be used ({skipped.reason.iloc[0]}){where}")
     commonest = skipped.reason.str.split(":").str[0].mode()[0]
     remedy = next((r for reason, r in REMEDIES.items() if commonest.startswith(reason)), "see the reasons")
-    where = f"; listed in {listed}" if listed else ""
     return ValueError(f"{source}: no crystal could be used ({counted(skipped)}); {remedy}{where}")
 
 # %% ../../nbs/apps/output.ipynb #9aef1baf
