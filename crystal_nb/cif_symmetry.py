@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['DECIMAL', 'OPERATION', 'TYPESETTING', 'SETTINGS', 'METRIC', 'LISTS', 'CENTERINGS', 'HALL', 'SYMBOLS', 'NUMBERS',
            'NO_GROUP', 'Group', 'read_operation', 'number_operations', 'check_group', 'read_operations', 'name_type',
-           'split_symbol', 'group_of_entry', 'find_groups', 'miss_metric', 'fit_axes', 'Symmetry', 'drop_time',
-           'listed_group', 'hall_group', 'number_groups', 'list_symbols', 'stated_types', 'choose_groups',
-           'same_operations', 'read_symmetry']
+           'split_symbol', 'group_of_entry', 'full_symbols', 'find_entry', 'find_groups', 'miss_metric', 'fit_axes',
+           'Symmetry', 'drop_time', 'listed_group', 'hall_group', 'number_groups', 'list_symbols', 'stated_types',
+           'check_modulation', 'choose_groups', 'same_operations', 'read_symmetry']
 
 # %% ../nbs/00b_cif_symmetry.ipynb #7060525b
 import re
@@ -99,7 +99,7 @@ def name_type(
     return kind.number if kind else 0
 
 # %% ../nbs/00b_cif_symmetry.ipynb #24f7c578
-TYPESETTING = ((r"(\w)\u0305", r"-\1"), (r"<[^>]*>|~|\^", ""), (r"(\d)_?\{(\d)\}", r"\1\2"),
+TYPESETTING = ((r"(?i)[ ,({]*origin\s*(?:choice)?\s*([12])[ )}]*$", r":\1"), (r"(\w)\u0305", r"-\1"), (r"<[^>]*>|~|\^", ""), (r"(\d)_?\{(\d)\}", r"\1\2"),
                (r"(\d)[_(](\d)\)?", r"\1\2"), (r"\s*/\s*", "/"))
 SETTINGS = {"H": "H", "HR": "H", "R": "R", "RS": "R", "RH": "R", "S": "1", "Z": "2", "1": "1", "2": "2",
             "O1": "1", "O2": "2"}
@@ -111,7 +111,7 @@ def split_symbol(
     text = unicodedata.normalize("NFKC", symbol).strip("'\" ")
     for old, new in TYPESETTING:
         text = re.sub(old, new, text)
-    found = re.fullmatch(r"(.+?)\s*:\s*(\w+)", text) or re.fullmatch(r"([^R].*?)\s+(S|Z)", text, re.I)
+    found = re.fullmatch(r"(.+?)\s*:\s*(\w+)", text) or re.fullmatch(r"([^R].*?)\s*(S|Z|O1|O2)", text, re.I)
     found = found or re.fullmatch(r"(R.*?)\s*(H|HR|RS|RH|R)", text, re.I)
     if not found:
         return text, ""
@@ -124,13 +124,32 @@ def group_of_entry(
     ops = list(entry.operations())
     return Group(entry.xhm(), entry.number, np.array([o.rot for o in ops])//24, np.array([o.tran for o in ops])/24)
 
+@lru_cache
+def full_symbols()->dict[str, str]: # Without blanks -> Hall symbol
+    "The full symbols of all settings, such as P 21/n 21/m 21/a for P n m a."
+    kinds = [spglib.get_spacegroup_type(n) for n in range(530, 0, -1)]  # of several origins the first
+    return {re.sub("[ _]", "", kind.international_full): kind.hall_symbol for kind in kinds}
+
+def find_entry(
+    text:str,                # A Hermann–Mauguin symbol without its typesetting
+)->gemmi.SpaceGroup|None:    # None: it is not known
+    "The entry of gemmi's table that a symbol means."
+    if not re.fullmatch(r"[A-Za-z0-9 /-]+", text):
+        return None
+    found = gemmi.find_spacegroup_by_name(text)
+    if found is None and (hall := full_symbols().get(text.replace(" ", ""))):
+        found = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall))
+    if found is None and (short := re.fullmatch(r"([A-Z]) ?(21?/[abcmn])", text)):  # P 21/b has c as its axis
+        found = gemmi.find_spacegroup_by_name(f"{short[1]} 1 1 {short[2]}")
+    return found
+
 @lru_cache(maxsize=256)
 def find_groups(
     symbol:str,          # A Hermann–Mauguin symbol
 )->tuple[Group, ...]:    # None if it is not known; several if it does not say which axes or which origin
     "The groups that a symbol may mean."
     text, setting = split_symbol(symbol)
-    found = gemmi.find_spacegroup_by_name(text) if re.fullmatch(r"[A-Za-z0-9 /-]+", text) else None
+    found = find_entry(text)
     if found is None:
         return ()
     alike = [e for e in gemmi.spacegroup_table() if e.hm == found.hm and e.number == found.number]
@@ -189,7 +208,7 @@ def listed_group(
     if not lists:
         return None
     groups = [read_operations(tuple(map(drop_time, texts))) for texts in lists]
-    if len({len(g) for g in groups}) > 1:
+    if not all(same_operations(groups[0], g) for g in groups[1:]):
         raise ValueError("it lists operations twice, and differently; keep one of the lists")
     centering = next((columns[tag] for tag in CENTERINGS if tag in columns), ["x,y,z"])
     if len(centering) == 1:
@@ -251,6 +270,14 @@ def stated_types(
         said[f"the number {number}"] = number
     return said, notes
 
+def check_modulation(
+    columns:dict,   # From `cif_text.parse_block`
+)->None:
+    "A `ValueError` if the sites are those of the average of a modulated structure."
+    tags = [tag for tag in columns if "_ssg_" in tag and first_value(columns, tag)]
+    if tags or first_value(columns, "_cell_modulation_dimension") not in ("", "0"):
+        raise ValueError("a modulated structure, of which the sites are an average; give a commensurate supercell")
+
 def choose_groups(
     columns:dict,   # From `cif_text.parse_block`
 )->tuple[list[Group], list[str]]: # Candidates; notes
@@ -284,6 +311,7 @@ def read_symmetry(
 )->Symmetry:
     "The symmetry that a file states, or `Refused`."
     try:
+        check_modulation(columns)
         groups, notes = choose_groups(columns)
         said, unknown = stated_types(columns)
         groups = fit_axes(groups, lattice)
