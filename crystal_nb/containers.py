@@ -216,7 +216,11 @@ def tar_members(
     def member(info):
         return Member(info.name, info.size, partial(archive.extractfile, info),
                       "" if info.isfile() else "a link or a device; unpack the archive and give the folder")
-    return [member(info) for info in archive.getmembers() if not info.isdir()]
+    members = [member(info) for info in archive.getmembers() if not info.isdir()]
+    archive.fileobj.seek(archive.offset)
+    end = archive.fileobj.read(tarfile.BLOCKSIZE)  # an empty block, after which there is nothing
+    cut = "the archive is cut off or damaged here; copy or download it again"
+    return members + [Member("the rest", 0, None, cut)]*(len(end) < tarfile.BLOCKSIZE or any(end))
 
 def why_left(
     member:Member,
@@ -323,7 +327,7 @@ def walk(
         return
     for entry in found:
         path, name = root/entry.name, before + entry.name
-        if entry.is_dir():
+        if path.is_dir():
             why = why_folder_left(path, results, seen)
             yield from [(name, path, why)] if why else walk(path, name + "/", seen)
         else:
