@@ -87,16 +87,19 @@ def save_codes(
     codes:dict,     # As from `encode_batch`, those that are done
     ids,            # Of all crystals, in the order of the source
     model:str,      # Name of the model, or its folder
+    properties:dict,# What the source says of all crystals: name -> one value each
     **texts,        # What else the file says
 ):
     "Write the codes that are done, if there are any."
-    done = [id for id in ids if id in codes]
+    rows = [k for k, id in enumerate(ids) if id in codes]
+    done = [ids[k] for k in rows]
     if not done:
         return
     z = np.stack([codes[id]["z"] for id in done]).astype(np.float32)
     texts["run"] = json.dumps(texts["run"] | dict(sum=digest(z, [str(id) for id in done])))
     names = [name for name in NOTES if name in codes[done[0]]]
     notes = {name: [codes[id][name] for id in done] for name in names}
+    notes |= {f"property:{name}": values[rows] for name, values in properties.items()}
     write_codes(out, z, done, model, notes, is_encoded, **texts)
 
 def is_encoded(
@@ -174,7 +177,8 @@ def encode_source(
 
         def save(complete=False):
             target, run = out if complete else part, made | dict(complete=complete)
-            save_codes(target, codes, crystals.ids, model, version=autoencoder.version, run=run)
+            texts = dict(version=autoencoder.version, run=run)
+            save_codes(target, codes, crystals.ids, model, crystals.properties, **texts)
 
         left, stopped = collect_codes(autoencoder, crystals, how, codes, save)
         with defer_signals():
