@@ -228,7 +228,8 @@ def doubt_disorder(
     if len(named) < 2 and not any(group.startswith("-") for group in named):
         return sites
     why = "site {} is one of several alternatives ({}), and has no occupancy below 1"
-    return [site._replace(doubt=site.doubt or why.format(site.label, tag)) if mine.get(site.row) in named and site.occupancy > .999 else site
+    full = {site.row for site in sites if mine.get(site.row) in named and site.occupancy > .999}
+    return [site._replace(doubt=site.doubt or why.format(site.label, tag)) if site.row in full else site
             for site in sites]
 
 def read_sites(

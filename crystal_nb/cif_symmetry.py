@@ -99,7 +99,8 @@ def name_type(
     return kind.number if kind else 0
 
 # %% ../nbs/00b_cif_symmetry.ipynb #24f7c578
-TYPESETTING = ((r"(?i)[ ,({]*origin\s*(?:choice)?\s*([12])[ )}]*$", r":\1"), (r"(\w)\u0305", r"-\1"), (r"<[^>]*>|~|\^", ""), (r"(\d)_?\{(\d)\}", r"\1\2"),
+TYPESETTING = ((r"(?i)[ ,({]*origin\s*(?:choice)?\s*([12])[ )}]*$", r":\1"),
+               (r"(\w)\u0305", r"-\1"), (r"<[^>]*>|~|\^", ""), (r"(\d)_?\{(\d)\}", r"\1\2"),
                (r"(\d)[_(](\d)\)?", r"\1\2"), (r"\s*/\s*", "/"))
 SETTINGS = {"H": "H", "HR": "H", "R": "R", "RS": "R", "RH": "R", "S": "1", "Z": "2", "1": "1", "2": "2",
             "O1": "1", "O2": "2"}

@@ -394,7 +394,8 @@ def check_shelx(
 )->None:
     "Refuse a file of SHELX that has symmetry: of its kind, readers know only files that list the whole cell."
     if re.search(r"\.(res|shelx)$", name, re.I) and SHELX.search(data):
-        raise Refused(id, f"{UNREADABLE}: a SHELX file, which lists the asymmetric unit only; give the CIF that SHELXL wrote")
+        partly = "a SHELX file, which lists the asymmetric unit only; give the CIF that SHELXL wrote"
+        raise Refused(id, f"{UNREADABLE}: {partly}")
 
 def read_other(
     id:str,      # Name
