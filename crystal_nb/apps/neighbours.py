@@ -160,7 +160,7 @@ def print_neighbours(
     left = pd.DataFrame(skipped, columns=["id", "reason"], dtype=str)
     why = f": {counted(left)}." if len(left) else "."
     lines.append(f"{near['query'].nunique():,} searched, {len(left):,} skipped{why}")
-    written = [p.name for p in (*sorted(out.glob("*.csv")), out/"neighbours.png", out/"cif") if p.exists()]
+    written = [p.name for p in (out/"neighbours.csv", out/"skipped.csv", out/"neighbours.png", out/"cif") if p.exists()]
     lines.append(f"Written to {out}: {', '.join(written)}. Took {seconds:.1f} s.")
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
