@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MARK', 'RESERVED', 'FORMATS', 'decoded_structure', 'one_line_id', 'crystal_cif', 'safe_name', 'file_names',
-           'crystal_poscar', 'crystal_frame', 'read_formats', 'Item', 'Written', 'text_of', 'write_crystals',
-           'read_frames', 'sort_frames']
+           'crystal_poscar', 'frame_id', 'crystal_frame', 'read_formats', 'Item', 'Written', 'text_of',
+           'write_crystals', 'read_frames', 'sort_frames']
 
 # %% ../../nbs/apps/writers.ipynb #f1e70003
 import io
@@ -99,6 +99,13 @@ def crystal_poscar(
     structure = decoded_structure(atoms, box or 10.)
     return Poscar(structure, comment=comment, sort_structure=True).get_str(significant_figures=10)
 
+def frame_id(
+    id:str,  # Name of a crystal
+)->str:      # In ASCII, on one line; different names stay different
+    "A name as it stands in extended XYZ."
+    text = str(id).encode("ascii", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 def crystal_frame(
     id:str,          # Name of the crystal
     atoms:Decoded,   # Its atoms, in Å, one at least
@@ -111,7 +118,7 @@ def crystal_frame(
     cell = atoms.lattice if known else None
     frame = ase.Atoms(numbers=np.asarray(atoms.Z, int), positions=atoms.xyz, cell=cell, pbc=known)
     numbers = {name: value.item() if hasattr(value, "item") else value for name, value in info.items()}
-    texts = {k: one_line_id(v).replace("\\", "\\\\") for k, v in dict(id=id, note=note).items()}
+    texts = {k: v.replace("\\", "\\\\") for k, v in dict(id=frame_id(id), note=one_line_id(note)).items()}
     frame.info = {k: v for k, v in (texts | numbers).items() if v == v and v is not None and v != ""}
     text = io.StringIO()
     ase.io.write(text, frame, format="extxyz")
@@ -185,7 +192,7 @@ def write_crystals(
 # %% ../../nbs/apps/writers.ipynb #f1e70010
 def read_frames(
     path:Path,  # Extended XYZ
-)->dict:        # Id, as `one_line_id` gives it -> text of its frame, the last if there are several
+)->dict:        # Id, as `frame_id` gives it -> text of its frame, the last if there are several
     "The frames of a file; half a one is passed over."
     lines, frames, i = path.read_text(encoding="utf-8").splitlines(keepends=True), {}, 0
     while i < len(lines) and lines[i].strip().isdigit():
@@ -193,7 +200,8 @@ def read_frames(
         i += len(frame)
         found = re.search(r'(?:^| )id=("(?:[^"\\]|\\.)*"|\S+)', frame[1]) if len(frame) > 1 else None
         if found and len(frame) == int(frame[0]) + 2 and frame[-1].endswith("\n"):
-            frames[re.sub(r"\\(.)", r"\1", found[1].strip('"'))] = "".join(frame)
+            id = found[1][1:-1] if found[1].startswith('"') else found[1]
+            frames[re.sub(r"\\(.)", r"\1", id)] = "".join(frame)
     return frames
 
 def sort_frames(
@@ -202,7 +210,7 @@ def sort_frames(
 ):
     "Take out frames of other crystals, and put the rest into order."
     frames = read_frames(path)
-    kept = [one_line_id(id) for id in ids if one_line_id(id) in frames]
+    kept = [frame_id(id) for id in ids if frame_id(id) in frames]
     text = "".join(frames[id] for id in kept).encode()
     if text != path.read_bytes():
         write_bytes(path, text)
