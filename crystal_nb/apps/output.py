@@ -7,8 +7,8 @@ __all__ = ['TEXTS', 'NO_LOCKS', 'LOCK', 'TABLES', 'CIFS', 'EVALUATED', 'DRAWN', 
            'append_rows', 'write_csv', 'read_rows', 'mend_rows', 'made_folder', 'locked', 'planned', 'digest',
            'digest_model', 'digest_crystals', 'describe_run', 'made_by', 'tables_in', 'refuse_others', 'stage_files',
            'move', 'publish', 'go_on_publishing', 'open_results', 'discard', 'tidy', 'work_folder', 'choose_folder',
-           'begin_results', 'mend_results', 'what_is_kept', 'say_going_on', 'Terminated', 'defer_signals', 'sort_rows',
-           'counted', 'what_was_read', 'nothing_left', 'list_skipped']
+           'begin_results', 'without_file', 'mend_results', 'what_is_kept', 'say_going_on', 'Terminated',
+           'defer_signals', 'sort_rows', 'counted', 'what_was_read', 'nothing_left', 'list_skipped']
 
 # %% ../../nbs/apps/output.ipynb #88f26641
 import csv
@@ -387,6 +387,18 @@ def begin_results(
     return mend_results(work)
 
 # %% ../../nbs/apps/output.ipynb #22a4e5b6
+def without_file(
+    table:Path|None, # That is written last
+)->set:              # Ids
+    "Crystals whose file somebody removed, so that they are to be made again."
+    rows = read_rows(table) if table else pd.DataFrame()
+    if "file" not in rows:
+        return set()
+    lost = np.array([file != "" and not os.path.lexists(table.parent/file) for file in rows.file], bool)
+    if table.stem == "generated":
+        lost = np.logical_or.accumulate(lost)  # codes are read in their order
+    return set(rows.id[lost])
+
 def mend_results(
     out:Path, # Folder in which a run writes
 )->set:       # Ids of the crystals that are done
@@ -395,7 +407,9 @@ def mend_results(
     written_last = "crystals.csv", "generated.csv", "altered.csv"
     last = next((paths[name] for name in written_last if name in paths), None)
     rows = mend_rows(last) if last else []
-    done = set(rows)
+    done = set(rows) - without_file(last)
+    if len(done) < len(rows):
+        rows = mend_rows(last, done)
     for path in paths.values():
         if path.stem in ("crystals", "structures", "atoms") and path != last:
             mend_rows(path, done)
