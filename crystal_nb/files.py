@@ -302,9 +302,10 @@ def atomic(
     if not known:
         note(part, Line("part", 0, WRITER.get()["by"]))
     try:
-        yield part
-        with open(part, "rb+") as f:
-            os.fsync(f.fileno())
+        with naming(path):
+            yield part
+            with open(part, "rb+") as f:
+                os.fsync(f.fileno())
         os.chmod(part, 0o644)  # safetensors writes for the owner only
         refuse(path, known)
         if not known:
