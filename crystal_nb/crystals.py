@@ -547,9 +547,13 @@ def load_arrays(
             arrays = {name: f[name] for name in f.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as e:
         broken = f"{path}: not a packed set of crystals, or damaged"
-        raise SourceError(f"{broken}; make it again with Crystals.save ({shorten(e)})") from None
+        why = "" if "pickle" in str(e) else f" ({shorten(e)})"  # numpy's advice would be to load it unsafely
+        raise SourceError(f"{broken}; make it again with Crystals.save{why}") from None
+    if "z" in arrays and "frac" not in arrays:
+        raise SourceError(f"{path}: holds codes, and no crystals; "
+                          "give the crystals, or make them of the codes with crystal_nb decode")
     version = arrays.pop("version", None)
-    if version is None or int(version) != PACKED_VERSION:
+    if version is None or str(version) != str(PACKED_VERSION):
         other = f"{path}: packed set of version {version}, but this program reads version {PACKED_VERSION}"
         raise SourceError(f"{other}; make it again with Crystals.save")
     return arrays
