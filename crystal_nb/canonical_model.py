@@ -20,7 +20,8 @@ from .structure_factors import HEAD, choose_orders, count_orders, density_in_box
 from .structure_factors import unpack_code
 from .canonical import canonical_cells
 from .peaks import find_atoms
-from .models import FORMAT, ModelError, atomic, check_format, make_folder
+from .files import atomic, refuse
+from .models import FORMAT, ModelError, check_format, make_folder
 from .evaluation import Decoded
 from .codes import Codes, CrystalCode, explain_cell
 from .autoencoder import LATTICE_NOISE, CrystalAutoencoder, find_model
@@ -82,6 +83,8 @@ class CanonicalModel(CrystalCode):
     def save_pretrained(self, folder:str|Path, card:str="")->Path:
         "Write settings and card to `folder`, so that `from_pretrained(folder)` gives this model again."
         folder = make_folder(folder)
+        for name in "config.json", "README.md":
+            refuse(folder/name)
         config = dict(representation=dict(kind="canonical"), code=dict(latents=self.latents, tol=self.tol))
         with atomic(folder/"config.json") as part:
             part.write_text(json.dumps(dict(format=FORMAT, version=__version__, config=config), indent=1) + "\n")
