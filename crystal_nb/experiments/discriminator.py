@@ -24,7 +24,8 @@ from ..samples import cube_samples, make_generator, stream_seed
 from ..voxels import Grid, density
 from ..spectral import coarsen
 from ..training import field, place
-from ..models import ModelError, atomic, make_folder
+from ..files import atomic, refuse
+from ..models import ModelError, make_folder
 from ..runs import prepare_data
 from ..autoencoder import CrystalAutoencoder
 
@@ -225,6 +226,8 @@ def save_discriminator(
 ):
     "Write `discriminator.safetensors`, and in `discriminator.json` what the weights fit into."
     folder = make_folder(folder)
+    for name in "discriminator.safetensors", "discriminator.json", *["history.csv"]*(history is not None):
+        refuse(folder/name)
     state = {k: v.detach().cpu().contiguous() for k, v in discriminator.state_dict().items()}
     with atomic(folder/"discriminator.safetensors") as part:
         save_file(state, part)
