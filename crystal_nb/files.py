@@ -199,7 +199,8 @@ def refuse(
         wrote = f"`crystal_nb {line.by}`" if line.by != "-" else "a function of crystal_nb"
         raise ValueError(f"{path}: is a result of {wrote}; choose another name or folder (--out)")
     if line is None and not (known and not path.is_symlink() and known(path)):
-        raise ValueError(f"{path}: is in the way: not on the list {LEDGER} of what was written, or changed since; {remedy}")
+        why = f"not on the list {LEDGER} of what was written, or changed since"
+        raise ValueError(f"{path}: is in the way: {why}; {remedy}")
 
 # %% ../nbs/00_files.ipynb #f11e0016
 @contextmanager
