@@ -147,7 +147,7 @@ def find_entry(
 @lru_cache(maxsize=256)
 def find_groups(
     symbol:str,          # A Hermann–Mauguin symbol
-)->tuple[Group, ...]:    # None if it is not known; several if it does not say which axes or which origin
+)->tuple[Group, ...]:    # Empty if it is not known; several if it does not say which axes or which origin
     "The groups that a symbol may mean."
     text, setting = split_symbol(symbol)
     found = find_entry(text)

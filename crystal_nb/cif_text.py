@@ -48,7 +48,7 @@ def hide_text_fields(
 
 def cif_blocks(
     text:str,     # A CIF
-)->list[str]:     # The data blocks that describe a crystal, or are not in order; the whole text if none does
+)->list[str]:     # The data blocks that describe a crystal, or are malformed; the whole text if none does
     "Cut a CIF into its crystals."
     text = re.sub(r"\r\n?", "\n", text).rstrip("\x1a\0")  # whatever system wrote it
     plain = hide_text_fields(text)

@@ -392,7 +392,7 @@ def check_shelx(
     data:bytes,  # Content of a file
     name:str,    # Its name
 )->None:
-    "Refuse a file of SHELX that has symmetry: of its kind, readers know only files that list the whole cell."
+    "Refuse a SHELX file that has symmetry: pymatgen and ASE take its atoms for the whole cell."
     if re.search(r"\.(res|shelx)$", name, re.I) and SHELX.search(data):
         partly = "a SHELX file, which lists the asymmetric unit only; give the CIF that SHELXL wrote"
         raise Refused(id, f"{UNREADABLE}: {partly}")

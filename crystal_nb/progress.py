@@ -82,7 +82,7 @@ def track(
     show:bool=True,               # False shows nothing, and so does the environment variable TQDM_DISABLE
     done:int=0,                   # How many were done before
 )->Bar|Lines:
-    "Shows how far a task has come that takes longer than a second: a bar, or plain lines in a file."
+    "Show how far a task of more than a second has come: a bar, or plain lines in a file."
     off = not show or os.environ.get("TQDM_DISABLE", "0") not in ("", "0") or len(tqdm._instances) > 0
     kind = Bar if IN_NOTEBOOK or sys.stderr.isatty() else Lines
     form = None if total or unit or hasattr(iterable, "__len__") else "{desc}: {elapsed}"

@@ -137,7 +137,7 @@ def table_header(
 def cut_cells(
     row:dict,
 )->dict:
-    "A row with the cell in which the table ends, though a quotation is open, as what cannot be read."
+    "A row, with `Refused` in the place of a cell whose quotation is still open where the table ends."
     cut = Refused("", f"{UNREADABLE}: the table is cut off in this row; copy or download it again")
     return {k: cut if isinstance(v, str) and END in v else v for k, v in row.items()}
 

@@ -82,7 +82,7 @@ SPECIAL = [0, 12, 6, 18, 8, 16, 3, 9, 4, 20]  # in 1/24 of an edge
 
 def draw_point(
     random:Random,
-)->tuple[int, int, int]:  # In 1/240,000 of an edges
+)->tuple[int, int, int]:  # In 1/240,000 of an edge
     "A position that may be special."
     x, y, z = (random.choice(SPECIAL)*(PARTS//24) for _ in range(3))
     u, v, w = (round(random.randrange(1, 19)/19*10**4)*(PARTS//10**4) for _ in range(3))
