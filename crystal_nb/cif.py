@@ -17,13 +17,14 @@ import math
 import re
 import warnings
 from collections import Counter
+from functools import lru_cache
 from typing import NamedTuple
 import numpy as np
 from pymatgen.core import Element, Lattice, Structure
 from pymatgen.io.cif import CifParser
 from scipy.spatial import cKDTree
 from .crystals import FLAT, MAX_Z, NO_ATOMS, PARTIAL, TOO_CLOSE, UNREADABLE, Crystal, Refused
-from .crystals import atomic_number, check_lattice, make_crystal
+from .crystals import atomic_number, check_lattice, make_crystal, plane_spacing
 from .cif_text import first_value, name_foreign, parse_block, read_number
 from .cif_symmetry import NO_GROUP, Group, read_symmetry
 
@@ -62,6 +63,7 @@ class Guess(NamedTuple):
     Z:int      # Atomic number
     doubt:str  # What speaks against it; empty if nothing does
 
+@lru_cache(maxsize=4096)
 def element_number(
     symbol:str,  # Na, NA; D and T are hydrogen
 )->int:          # 0 if it is no element
@@ -72,6 +74,7 @@ def element_number(
     Z = Element(name).Z if Element.is_valid_symbol(name) else 0
     return 0 if symbol != name and Z > MAX_Z else Z
 
+@lru_cache(maxsize=4096)
 def guess_from_type(
     symbol:str,  # As it stands in the file
 )->Guess|None:   # None if it is no element
@@ -87,6 +90,7 @@ def guess_from_type(
         return Guess(Z, f"the type {symbol} is no element with a charge")
     return Guess(Z, "")
 
+@lru_cache(maxsize=4096)
 def guess_from_label(
     label:str,  # As it stands in the file
 )->Guess|None:  # None if it names no element
@@ -301,13 +305,15 @@ def shared_spots(
     lattice:np.ndarray,      # Rows a, b, c, `(3, 3)`, Å
 )->list[tuple[int, int]]:    # Pairs of indices of sites, the smaller first
     "Sites of which an image lies on another."
-    pairs = []
-    for i, place in enumerate(atoms.places[:-1]):
-        first = np.searchsorted(atoms.site, i + 1)
-        steps = atoms.frac[first:] - place
-        near = np.linalg.norm((steps - np.rint(steps)) @ lattice, axis=1) < SPOT
-        pairs += [(i, j) for j in np.unique(atoms.site[first:][near]).tolist()]
-    return pairs
+    reach = SPOT/plane_spacing(lattice).min()*3**.5  # in fractions of the cell
+    near = cKDTree(atoms.frac % 1 % 1, boxsize=1).query_ball_point(atoms.places % 1 % 1, min(reach, .5))
+    pairs = set()
+    for i, atoms_near in enumerate(near):
+        for k in (k for k in atoms_near if atoms.site[k] > i):
+            step = atoms.frac[k] - atoms.places[i]
+            if np.linalg.norm((step - np.rint(step)) @ lattice) < SPOT:
+                pairs.add((i, int(atoms.site[k])))
+    return sorted(pairs)
 
 def merge_spots(
     id:str,              # Name, for the message
@@ -375,7 +381,7 @@ def compare_formula(
         contradict = f"the formula is {spell(formula)}, and the atoms of the cell are {spell(found)}"
         return Claims(False, False, contradict, [])
     units = float(Z) if re.fullmatch(r"\d+(\.\d+)?", Z, re.A) else 0.
-    wrong = f"Z is {Z}, and the atoms of the cell are {ratios[0]:g} times the formula {spell(formula)}"
+    wrong = f"Z is {Z} in the file, and {ratios[0]:g} by its atoms (of the formula {spell(formula)})"
     whole = ratios[0] == 1 and all(n == int(n) for n in formula.values())  # pymatgen writes that of the whole cell
     right = abs(units - ratios[0]) < 1e-3*ratios[0] or whole and units == math.gcd(*map(int, formula.values()))
     return Claims(True, right, "", [wrong]*(Z != "" and not right))
