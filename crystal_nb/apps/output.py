@@ -473,7 +473,7 @@ def sort_rows(
 
 # %% ../../nbs/apps/output.ipynb #aaa68446
 REMEDIES = {
-    "unreadable": "check that the file is what its name says",
+    "unreadable": "each reason says what to mend",
     "partial occupancy": "order the sites first, for instance with pymatgen's OrderDisorderedStructureTransformation",
     "no atoms": "give structures with atom positions",
     "element beyond 94": "the networks know hydrogen to plutonium",

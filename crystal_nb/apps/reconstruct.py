@@ -247,6 +247,9 @@ def sentences(
     if not crystals.residual.isna().all() and not crystals.converged.all():
         failed = int((~crystals.converged).sum())
         lines.append(f"{failed:,} did not converge: they are marked in crystals.csv and in their CIF files.")
+    noted = int((crystals.notes != "").sum()) if "notes" in crystals else 0
+    if noted:
+        lines.append(f"{noted:,} with something to know: see the column notes in crystals.csv.")
     return [*lines, f"{len(skipped):,} skipped" + (f": {counted(skipped)}." if len(skipped) else ".")]
 
 # %% ../../nbs/apps/reconstruct.ipynb #f57ab53c
