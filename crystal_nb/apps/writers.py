@@ -18,12 +18,13 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
+from .. import containers
 from ..files import append_bytes, write_bytes, write_text
 from ..crystals import hand_of
 from ..evaluation import Decoded
 
 # %% ../../nbs/apps/writers.ipynb #01859d4a
-MARK = "# Written by crystal_nb"
+MARK = containers.MARK.decode()  # by which a folder of ours is told
 
 def decoded_structure(
     atoms:Decoded, # Atoms that were decoded, in Å, and their lattice if there is one
