@@ -479,8 +479,8 @@ def choose_reading(
         settled = f"{one.group.name}, for the other origin contradicts the file"
         return one._replace(notes=one.notes + [settled]*(len(readings) > 1))
     if not good:
-        raise next(r for r in readings if isinstance(r, Refused)) if any(
-            isinstance(r, Refused) for r in readings) else Refused(id, f"{UNREADABLE}: {readings[0].claims.contradict}")
+        refused = [r for r in readings if isinstance(r, Refused)]
+        raise refused[0] if refused else Refused(id, f"{UNREADABLE}: {readings[0].claims.contradict}")
     said = " and ".join(f"{r.group.name} {len(r.crystal.numbers)} atoms" for r in good)
     raise Refused(id, f"{UNREADABLE}: the origin is not stated, and {said} in the cell are both possible; add :1 or "
                       ":2 to the symbol, or list the operations")

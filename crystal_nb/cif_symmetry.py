@@ -6,8 +6,8 @@
 __all__ = ['DECIMAL', 'OPERATION', 'TYPESETTING', 'SETTINGS', 'METRIC', 'LISTS', 'CENTERINGS', 'HALL', 'SYMBOLS', 'NUMBERS',
            'NO_GROUP', 'Group', 'read_operation', 'number_operations', 'check_group', 'read_operations', 'name_type',
            'split_symbol', 'group_of_entry', 'full_symbols', 'find_entry', 'find_groups', 'miss_metric', 'fit_axes',
-           'Symmetry', 'drop_time', 'listed_group', 'hall_group', 'number_groups', 'list_symbols', 'stated_types',
-           'check_modulation', 'choose_groups', 'same_operations', 'read_symmetry']
+           'Symmetry', 'drop_time', 'listed_group', 'read_hall', 'hall_group', 'number_groups', 'list_symbols',
+           'stated_types', 'check_modulation', 'choose_groups', 'same_operations', 'read_symmetry']
 
 # %% ../nbs/00b_cif_symmetry.ipynb #7060525b
 import re
@@ -218,18 +218,23 @@ def listed_group(
     ops = [shift.combine(read_operation(drop_time(text))) for shift in shifts for text in lists[0]]
     return read_operations(tuple(op.triplet() for op in ops))
 
-def hall_group(
-    columns:dict,       # From `cif_text.parse_block`
-)->Group|None:          # None if there is no Hall symbol
+@lru_cache(maxsize=256)
+def read_hall(
+    symbol:str,  # A Hall symbol
+)->Group:
     "The group of a Hall symbol."
-    symbol = first_value(columns, *HALL)
-    if not symbol:
-        return None
     try:
         ops = [op.triplet() for op in gemmi.symops_from_hall(symbol)]
     except (RuntimeError, UnicodeError):
         raise ValueError(f"the Hall symbol {symbol} cannot be read{name_foreign(symbol)}") from None
     return replace(read_operations(tuple(ops)), name=f"the Hall symbol {symbol}")
+
+def hall_group(
+    columns:dict,       # From `cif_text.parse_block`
+)->Group|None:          # None if there is no Hall symbol
+    "The group of the Hall symbol that a file gives."
+    symbol = first_value(columns, *HALL)
+    return read_hall(symbol) if symbol else None
 
 def number_groups(
     columns:dict,           # From `cif_text.parse_block`
@@ -323,6 +328,7 @@ def read_symmetry(
         notes = [*notes, f"{hall.name} names another setting than {group.name}"]
     wrong = [f"{group.name} {'are' if group.name.startswith('its') else 'is'} of number {group.number}, "
              f"and {what} of {number}" for what, number in said.items() if group.number not in (0, number)]
-    if miss_metric(group, lattice) > METRIC/5:
-        notes = [*notes, f"the cell misses the shape that its space group demands by {miss_metric(group, lattice):.1g}"]
+    missed = miss_metric(group, lattice)
+    if missed > METRIC/5:
+        notes = [*notes, f"the cell misses the shape that its space group demands by {missed:.1g}"]
     return Symmetry(groups, notes + unknown, wrong)

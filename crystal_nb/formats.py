@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['UNSAFE', 'ID_COLUMNS', 'SECOND', 'FORMS', 'CRYSTAL_COLUMNS', 'CIF_BEGINS', 'NUMBERS', 'SHELX', 'KINDS', 'safe_text',
-           'scalars', 'find_id', 'find_scale', 'check_counts', 'check_mode', 'check_names', 'check_rest', 'read_poscar',
-           'is_atoms', 'check_shares', 'read_atoms', 'atoms_properties', 'read_named_atoms', 'read_row', 'read_sites',
-           'optimade_symbol', 'read_optimade', 'read_jarvis', 'read_arrays', 'form_of', 'looks_like_poscar',
-           'text_kind', 'holds_crystal', 'crystal_key', 'read_dict', 'explain_row', 'load_dict', 'read_json',
-           'read_value', 'check_shelx', 'read_other', 'say_why', 'Text', 'read_frame', 'read_text', 'read_object',
-           'read_entry']
+           'scalars', 'find_id', 'find_scale', 'counts_line', 'check_counts', 'check_mode', 'check_names', 'check_rest',
+           'read_poscar', 'is_atoms', 'check_shares', 'read_atoms', 'atoms_properties', 'read_named_atoms', 'read_row',
+           'read_sites', 'optimade_symbol', 'read_optimade', 'read_jarvis', 'read_arrays', 'form_of',
+           'looks_like_poscar', 'text_kind', 'holds_crystal', 'crystal_key', 'read_dict', 'explain_row', 'load_dict',
+           'read_json', 'read_value', 'check_shelx', 'read_other', 'say_why', 'Text', 'read_frame', 'read_text',
+           'read_object', 'read_entry']
 
 # %% ../nbs/00d_formats.ipynb #b0f00007
 import ast
@@ -82,13 +82,19 @@ def find_scale(
         raise Refused(id, f"{UNREADABLE}: the scale of the POSCAR ({line.strip()[:40]}) is no number")
     return np.broadcast_to(scale, 3)
 
+def counts_line(
+    lines:list[str],    # Of a POSCAR
+)->int|None:            # None: there is none
+    "Which line of a POSCAR counts the atoms of each element."
+    return next((i for i, line in enumerate(lines[5:7], 5) if re.fullmatch(r"[\d\s]+", line)), None)
+
 def check_counts(
     id:str,             # Name, for the message
     lines:list[str],    # Of the POSCAR
 )->None:
     "Refuse a POSCAR that counts more atoms than it has lines."
-    counts = next((line.split() for line in lines[5:7] if re.fullmatch(r"[\d\s]+", line)), ["0"])
-    atoms = sum(map(int, counts))
+    counted = counts_line(lines)
+    atoms = sum(map(int, lines[counted].split())) if counted else 0
     if atoms > len(lines) - 7:
         raise Refused(id, f"{UNREADABLE}: the POSCAR counts {atoms} atoms, more than it lists")
 
@@ -97,7 +103,7 @@ def check_mode(
     lines:list[str],    # Of the POSCAR
 )->None:
     "Refuse a POSCAR that does not say what its coordinates are."
-    counted = next((i for i, line in enumerate(lines[5:7], 5) if re.fullmatch(r"[\d\s]+", line)), None)
+    counted = counts_line(lines)
     if counted and len(lines) > counted + 1 and re.match(r"\s*[-+.\d]+\s+[-+.\d]+\s", lines[counted + 1]):
         raise Refused(id, f"{UNREADABLE}: the POSCAR has no line Direct or Cartesian after the counts")
 
