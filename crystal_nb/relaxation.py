@@ -22,7 +22,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Structure
 from .crystals import close_anywhere
 from .reading import track
-from .forces import evaluator, join, potential, quiet
+from .forces import evaluator, join, quiet
 from .descent import Descent
 
 # %% ../nbs/19_relaxation.ipynb #4ec316cb

@@ -23,8 +23,8 @@ from ..evaluation import cell_to_cube
 from ..draws import DRAW_NOISE
 from ..paths import choose_path
 from ..paths import interpolate
-from ..relaxation import potential
-from ..relaxation import quiet
+from ..forces import potential
+from ..forces import quiet
 from ..relaxation import unfit
 from ..figures import BLUE
 from ..figures import View
