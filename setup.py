@@ -17,7 +17,7 @@ setup(
     license="Apache-2.0", license_files=["LICENSE"], python_requires=f">={cfg['min_python']}",
     install_requires=shlex.split(cfg["requirements"]), extras_require=extras,
     packages=find_packages(include=[name, f"{name}.*"]),
-    package_data={name: [f"weights/**/*.{ext}" for ext in ("safetensors", "json", "md")] + ["js/*"]},
+    package_data={name: [f"weights/**/*.{ext}" for ext in ("safetensors", "npz", "json", "md")] + ["js/*"]},
     entry_points={"console_scripts": shlex.split(cfg["console_scripts"]), "nbdev": [f"{name}={name}._modidx:d"]},
     classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Science/Research",
                  "Programming Language :: Python :: 3"],

@@ -6,7 +6,7 @@
 __all__ = ['SHIPPED', 'NEAR', 'RELAXED', 'plot_binary', 'read_energies', 'energies_of', 'static_energies', 'last_byte',
            'append_lines', 'in_passes', 'as_crystals', 'Hull', 'shares_of', 'Mixture', 'mix', 'above', 'why',
            'decomposition', 'lowest_entries', 'part_of', 'prune', 'save_hull', 'load_hull', 'build_hull',
-           'relaxed_table']
+           'relaxed_table', 'formation']
 
 # %% ../nbs/19a_hull.ipynb #d1494c66
 import io
@@ -323,7 +323,7 @@ def load_hull(
     return Hull(elements, amounts, a["energy"], a["ids"].tobytes().decode().split("\n"))
 
 # %% ../nbs/19a_hull.ipynb #63fd4598
-NEAR = .0  # eV per atom above the hull; what is closer ships
+NEAR = .02  # eV per atom above the hull; what is closer ships
 
 def build_hull(
     crystals:Crystals,
@@ -360,3 +360,15 @@ def relaxed_table(
         t.loc[k, "spacegroup"] = space_group(r.structure, symprec)
         t.loc[k, "reason"] = r.reason or m.why
     return t[RELAXED + [c for c in t.columns if c not in RELAXED]]
+
+# %% ../nbs/19a_hull.ipynb #1846c7d7
+def formation(
+    compositions:list,  # As from `count_elements`
+    energy:np.ndarray,  # eV per atom
+)->np.ndarray:          # eV per atom, `nan` where an element has no entry of its own
+    "Energies of formation from the lowest entries of the elements."
+    ends = np.full(128, np.nan)
+    for (Z, n), e in zip(compositions, energy):
+        if len(Z) == 1:
+            ends[Z[0]] = np.fmin(ends[Z[0]], e)
+    return np.array([e - np.dot(ends[list(Z)], n)/sum(n) for (Z, n), e in zip(compositions, energy)])

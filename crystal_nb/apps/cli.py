@@ -360,7 +360,8 @@ def decode(
 # %% ../../nbs/apps/cli.ipynb #4728b9ac
 @app.command(help="Draw new crystals.\n\n"
     "Writes into DIR: generated.csv (a row a draw: atoms, formula, shortest distance, charge-neutral or not, "
-    "converged or not), z.npz and cif/. Nothing is left out, however poor.")
+    "converged or not), z.npz and cif/. Nothing is left out, however poor. With --relax also relaxed.csv: energy, "
+    "energy above the hull, space group, ranked.")
 @one_line
 def sample(
     out:Out,
@@ -379,6 +380,8 @@ def sample(
     guidance:Annotated[float, typer.Option("--guidance", metavar="G", min=0, max=100,
         help="Above 1: more of what was asked for, less variety.")]=2.,
     seed:seed_option("The same seed gives the same draws.")=0,
+    relax:Annotated[bool, typer.Option("--relax", help="Relax the draws with CHGNet (pip install 'crystal_nb[relax]'), "
+        "rank them by energy above the hull, and leave out those that are there twice.")]=False,
     format:Format="cif",
     device:Device=None,
     resume:Resume=True,
@@ -388,7 +391,7 @@ def sample(
     from crystal_nb.apps.writers import read_formats
     asks = dict(formula=formula, atoms=atoms, elements=elements, free=free, guidance=guidance,
                 formats=read_formats(format))
-    draw_crystals(out, n, model, pick_device(device), prior, **asks, seed=seed, anew=not resume)
+    draw_crystals(out, n, model, pick_device(device), prior, **asks, seed=seed, anew=not resume, relax=relax)
 
 # %% ../../nbs/apps/cli.ipynb #73966406
 @app.command(help="Walk from one crystal to another.\n\n"

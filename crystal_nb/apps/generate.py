@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['encode_batch', 'codes_there', 'save_codes', 'is_encoded', 'collect_codes', 'encode_source', 'write_generated',
-           'in_batches', 'generate', 'print_generated', 'decode_codes', 'open_prior', 'digest_prior', 'draw_crystals',
-           'read_one', 'draw_path', 'walk_between']
+           'in_batches', 'generate', 'print_generated', 'decode_codes', 'open_prior', 'digest_prior', 'same_as_before',
+           'rank_relaxed', 'write_relaxed', 'print_relaxed', 'draw_crystals', 'read_one', 'draw_path', 'walk_between']
 
 # %% ../../nbs/apps/generate.ipynb #8d2bdf52
 import json
@@ -21,7 +21,7 @@ from matplotlib import animation
 from rich import box as boxes
 from rich.console import Console
 from rich.table import Table
-from ..crystals import Crystals
+from ..crystals import Crystal, Crystals, pack_crystals
 from ..reading import track
 from ..runs import ModelError
 from ..files import LEDGER, atomic, refuse, write_text, written_by
@@ -32,6 +32,10 @@ from ..generation import FlowPrior, encode_upright, find_prior
 from ..draws import DRAW_NOISE, check_request, draw_codes, read_draws
 from ..paths import choose_path, codes_between
 from ..films import interpolation_frames, movie
+from ..duplicates import find_duplicates
+from ..forces import potential
+from ..hull import relaxed_table
+from ..relaxation import relax_all
 from .session import load, read
 from .writers import Item, file_names, write_crystals
 from .code_files import NOTES, load_arrays, need_pyarrow, read_codes, write_codes
@@ -113,7 +117,6 @@ def is_encoded(
     except Exception:  # whatever it is, it holds no codes
         return False
     return run.get("command") == "encode" and run.get("sum") in (None, digest(arrays["z"], ids))
-
 
 # %% ../../nbs/apps/generate.ipynb #d79a84bb
 def collect_codes(
@@ -348,6 +351,62 @@ def digest_prior(
     "A hash of its weights."
     return "" if prior is None else digest(*prior.state_dict().values())
 
+# %% ../../nbs/apps/generate.ipynb #29ae1dd5
+def same_as_before(
+    ids, structures, # Relaxed crystals, the lowest first
+)->dict:             # Id of a duplicate -> id of the first that it equals
+    "Which of them are there twice."
+    crystals = [Crystal(i, s.lattice.matrix, np.array(s.atomic_numbers), s.frac_coords) for i, s in zip(ids, structures)]
+    found = find_duplicates(pack_crystals(crystals)) if crystals else pd.DataFrame(columns=["id", "same_as"])
+    return dict(zip(found.id, found.same_as))
+
+def rank_relaxed(
+    ids, atoms,       # Of the draws, and their `Decoded` atoms
+    device:str="cpu",
+)->tuple:             # Rows, ranked, those without a rank last; id -> relaxed structure
+    "Relax draws, rank them by energy above the hull, and name those that are there twice."
+    drawn = [d.structure if len(d.Z) else None for d in atoms]
+    ends, _ = relax_all(ids, drawn, device=device)
+    found = dict(zip(ids, (r.structure for r in ends)))
+    table = relaxed_table(ids, drawn, ends).sort_values(["above_hull", "energy"], kind="stable", ignore_index=True)
+    there = table.id[table.energy.notna()]
+    twice = same_as_before(list(there), [found[i] for i in there])
+    table["same_as"] = table.id.map(twice).fillna("")
+    ranked = table.energy.notna() & (table.same_as == "")
+    table.insert(0, "rank", ranked.cumsum().where(ranked).astype("Int64"))
+    return table.sort_values("rank", kind="stable", ignore_index=True), found
+
+def write_relaxed(
+    out:Path,        # Output folder, open
+    table, found,    # As from `rank_relaxed`
+    names:dict,      # Id -> name of its file
+):
+    "The table, and a CIF of every crystal that has a rank, beside that of its draw."
+    files = []
+    for r in table.itertuples():
+        files.append("" if pd.isna(r.rank) else f"cif/{names[r.id]}-relaxed.cif")
+        if files[-1]:
+            note = (f"# crystal_nb: {r.id}, relaxed with CHGNet: {r.energy:.4f} eV per atom, {r.above_hull:.4f} above "
+                    f"CHGNet's hull, {'converged' if r.converged else r.reason}\n")
+            write_text(out/files[-1], note + found[r.id].to(fmt="cif"))
+    write_csv(table.assign(file=files), out/"relaxed.csv")
+
+def print_relaxed(table, rows:int=20):
+    "The best of them."
+    console = Console(width=max(80, shutil.get_terminal_size().columns), force_jupyter=False)
+    shown, best = Table(box=boxes.SIMPLE), table[table["rank"].notna()]
+    for name in "rank", "id", "formula", "atoms", "above hull (eV)", "space group", "converged":
+        shown.add_column(name, justify="left" if name in ("id", "formula") else "right")
+    for r in best.head(rows).itertuples():
+        above = "-" if np.isnan(r.above_hull) else f"{r.above_hull:.3f}"
+        group, done = str(r.spacegroup), "yes" if r.converged else "no"
+        shown.add_row(str(r.rank), r.id, r.formula, str(r.atoms), above, group, done)
+    console.print(shown)
+    twice, near = (table.same_as != "").sum(), (best.above_hull < .1).sum()
+    console.print(f"Relaxed: {len(best):,} different crystals, {twice:,} are there twice, {len(table) - len(best) - twice:,} "
+                  f"have no energy; {near:,} are within 0.1 eV per atom of the hull. Ranked in relaxed.csv.",
+                  soft_wrap=True, highlight=False, markup=False)
+
 # %% ../../nbs/apps/generate.ipynb #08177691
 def draw_crystals(
     out:Path,                # Output folder
@@ -360,8 +419,11 @@ def draw_crystals(
     guidance:float=2., seed:int=0,
     anew:bool=False,         # Replace what an earlier run left
     formats:tuple=("cif",),  # Of `writers.FORMATS`
+    relax:bool=False,        # Relax them too, and rank them
 ):
     "Draw codes, read them, write, print."
+    if relax:
+        potential(device)  # missing? Then before anything is drawn
     check_request(n, formula, atoms, elements and elements.split(","), free, guidance)
     with open_results(out, "sample"):
         autoencoder = load(model, device)
@@ -372,10 +434,17 @@ def draw_crystals(
             prior = learned or "normal"
             z, request = draw_codes(autoencoder, n, prior, formula, atoms, names, free, seed, guidance)
         made = describe_run("sample", model, n=n, **asks, seed=seed, prior=digest_prior(learned))
+        made |= dict(relax=True) if relax else {}
         ids = [f"draw-{i + 1:04d}" for i in range(n)]
-        table, _ = generate(out, autoencoder, z, ids, made, in_batches(n, DRAW_NOISE), request, anew,
-                            formats=formats)
+        table, atoms = generate(out, autoencoder, z, ids, made, in_batches(n, DRAW_NOISE), request, anew, relax,
+                                formats=formats)
+        if relax:
+            ranked, found = rank_relaxed(ids, atoms, device)
+            with defer_signals():
+                write_relaxed(work_folder(out), ranked, found, dict(zip(ids, file_names(ids))))
     print_generated(table, f"Draws from {'N(0, 1)' if learned is None else 'the learned prior'}", out)
+    if relax:
+        print_relaxed(ranked)
 
 # %% ../../nbs/apps/generate.ipynb #74b27e3d
 def read_one(

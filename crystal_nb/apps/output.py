@@ -132,7 +132,7 @@ EVALUATED = "crystals.csv", "structures.csv", "atoms.csv"
 DRAWN = "generated.csv", "z.npz", "path.gif", "path.mp4"
 WRITES = dict(  # by command, besides run.json and crystals
     reconstruct=[*EVALUATED, "table1.csv", "properties.csv", "skipped.csv", *(f"network/{name}" for name in EVALUATED)],
-    decode=DRAWN, sample=DRAWN, interpolate=DRAWN, alter=["altered.csv", "skipped.csv"],
+    decode=DRAWN, sample=[*DRAWN, "relaxed.csv"], interpolate=DRAWN, alter=["altered.csv", "skipped.csv"],
     search=["neighbours.csv", "skipped.csv", "neighbours.png"], duplicates=["duplicates.csv", "skipped.csv"])
 
 def planned(
