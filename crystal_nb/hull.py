@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHIPPED', 'NEAR', 'RELAXED', 'plot_binary', 'read_energies', 'energies_of', 'static_energies', 'last_byte',
-           'append_lines', 'in_passes', 'as_crystals', 'Hull', 'shares_of', 'Mixture', 'mix', 'above', 'why',
-           'decomposition', 'lowest_entries', 'part_of', 'prune', 'save_hull', 'load_hull', 'build_hull',
+           'append_lines', 'in_passes', 'as_crystals', 'Hull', 'shares_of', 'lowest_mixture', 'Mixture', 'mix', 'above',
+           'why', 'decomposition', 'lowest_entries', 'part_of', 'prune', 'save_hull', 'load_hull', 'build_hull',
            'relaxed_table', 'formation']
 
 # %% ../nbs/19a_hull.ipynb #d1494c66
@@ -169,11 +169,13 @@ class Hull:
 
     def fractions(self, Z, rows)->np.ndarray: # `(elements, entries)`
         "Shares of the elements in some entries."
-        place = {z: k for k, z in enumerate(Z)}
+        place, rows = np.zeros(128, int), np.asarray(rows, int)
+        place[list(Z)] = range(len(Z))
+        size = self.size[rows]
+        entry = np.repeat(np.arange(len(rows)), size)
+        flat = np.repeat(self.first[rows] - (np.cumsum(size) - size), size) + np.arange(size.sum())
         x = np.zeros((len(Z), len(rows)))
-        for c, k in enumerate(rows):
-            for q in range(self.first[k], self.first[k] + self.size[k]):
-                x[place[self.Z[q]], c] = self.share[q]
+        x[place[self.Z[flat]], entry] = self.share[flat]
         return x
 
     def system(self, Z:tuple)->tuple: # Rows of the entries, their shares `(elements, entries)`
@@ -198,6 +200,28 @@ def shares_of(
     total = sum(shares.values())
     return {z: shares[z]/total for z in sorted(shares)}
 
+def lowest_mixture(
+    energy:np.ndarray, # Of the entries, eV per atom, `(entries,)`
+    A:np.ndarray,      # Their shares of the elements, `(elements, entries)`
+    x:np.ndarray,      # The shares wanted, `(elements,)`
+)->tuple|None:         # Entries and how much of each; None where no mixture will do
+    "The mixture with the least energy."
+    if not A.shape[1]:
+        return None
+    pure = np.where(A > 1 - 1e-9, energy, np.inf)
+    basis = pure.argmin(1)
+    for _ in range(200 if np.isfinite(pure.min(1)).all() else 0):
+        B = A[:, basis]
+        w, price = np.linalg.solve(B, x), np.linalg.solve(B.T, energy[basis])
+        gain = energy - price @ A
+        k = gain.argmin()
+        if gain[k] > -1e-10:
+            return basis, w
+        d = np.linalg.solve(B, A[:, k])
+        basis[np.where(d > 1e-11, w.clip(0)/np.where(d > 1e-11, d, 1), np.inf).argmin()] = k
+    r = linprog(energy, A_eq=A, b_eq=x, method="highs")
+    return None if r.x is None else (np.arange(len(energy)), r.x)
+
 class Mixture(NamedTuple):
     "What a composition falls apart into."
     energy:float      # eV per atom, `nan` where there is none
@@ -219,13 +243,14 @@ def mix(
     else:
         keep = ~np.isin(hull.ids[rows], np.atleast_1d(np.array(leave_out, str)) if len(leave_out) else [])
     rows, A, none = rows[keep], A[:, keep], np.zeros(0)
-    lacking = [Element.from_Z(z).symbol for z, a in zip(Z, A) if not (a > 1 - 1e-9).any()]
-    r = linprog(hull.energy[rows], A_eq=A, b_eq=x, method="highs") if len(rows) else None
-    if r is None or r.x is None:
+    found = lowest_mixture(hull.energy[rows], A, x)
+    if found is None:
+        lacking = [Element.from_Z(z).symbol for z, a in zip(Z, A) if not (a > 1 - 1e-9).any()]
         return Mixture(math.nan, none, none, f"the hull holds no {', '.join(lacking) or 'such elements'} "
                        "to compare with")
-    used = r.x > 1e-9
-    return Mixture(float(r.fun), rows[used], r.x[used])
+    which, shares = found
+    which, shares = which[shares > 1e-9], shares[shares > 1e-9]
+    return Mixture(float(hull.energy[rows[which]] @ shares), rows[which], shares)
 
 def above(
     self:Hull,
@@ -287,8 +312,8 @@ def prune(
         rows = np.concatenate([np.flatnonzero(kept & hull.inside(Z)), own])
         A = hull.fractions(Z, rows)
         for c, k in enumerate(own, len(rows) - len(own)):
-            r = linprog(hull.energy[rows], A_eq=A, b_eq=A[:, c], method="highs")
-            kept[k] = hull.energy[k] - r.fun < near + 1e-6
+            which, shares = lowest_mixture(hull.energy[rows], A, A[:, c])
+            kept[k] = hull.energy[k] - hull.energy[rows[which]] @ shares < near + 1e-6
     return part_of(hull, np.flatnonzero(kept))
 
 # %% ../nbs/19a_hull.ipynb #e4575288
