@@ -126,14 +126,15 @@ def locked(
 
 # %% ../../nbs/apps/output.ipynb #9e2ba1f9
 TABLES = ("table1", "crystals", "structures", "atoms", "properties", "skipped", "generated", "neighbours", "duplicates",
-          "altered")
+          "altered", "predicted")
 CIFS = "cif", "symmetrised"
 EVALUATED = "crystals.csv", "structures.csv", "atoms.csv"
 DRAWN = "generated.csv", "z.npz", "path.gif", "path.mp4"
 WRITES = dict(  # by command, besides run.json and crystals
     reconstruct=[*EVALUATED, "table1.csv", "properties.csv", "skipped.csv", *(f"network/{name}" for name in EVALUATED)],
     decode=DRAWN, sample=[*DRAWN, "relaxed.csv"], interpolate=DRAWN, alter=["altered.csv", "skipped.csv"],
-    search=["neighbours.csv", "skipped.csv", "neighbours.png"], duplicates=["duplicates.csv", "skipped.csv"])
+    predict=["predicted.csv"], search=["neighbours.csv", "skipped.csv", "neighbours.png"],
+    duplicates=["duplicates.csv", "skipped.csv"])
 
 def planned(
     out:Path,       # Output folder
@@ -404,7 +405,7 @@ def mend_results(
 )->set:       # Ids of the crystals that are done
     "Remove what a killed run left of crystals that it did not finish."
     paths = {p.relative_to(out).as_posix(): p for p in tables_in(out)}
-    written_last = "crystals.csv", "generated.csv", "altered.csv"
+    written_last = "crystals.csv", "generated.csv", "altered.csv", "predicted.csv"
     last = next((paths[name] for name in written_last if name in paths), None)
     rows = mend_rows(last) if last else []
     done = set(rows) - without_file(last)

@@ -49,9 +49,11 @@ def crystal_cif(
     atoms:Decoded,  # Its atoms, in Å
     box:float|None=10., # Side of the box, in Å; None: there was none
     note:str="",    # One more line of comment
+    made:str="",    # How it was made; "": it was decoded
 )->str:             # Text of a CIF file
     "A decoded crystal as a CIF in P1, after comments that say what it is."
-    lines = [f"{MARK}: atoms decoded" + (f" in a box of {box:g} Angstrom." if box else " from structure factors.")]
+    decoded = "atoms decoded" + (f" in a box of {box:g} Angstrom." if box else " from structure factors.")
+    lines = [f"{MARK}: {made or decoded}"]
     if atoms.lattice is None and (box or len(atoms.Z)):
         lines.append("# The cell below is that box, NOT the lattice of the crystal, which this model does not decode.")
     if note:
@@ -145,6 +147,7 @@ class Item(NamedTuple):
     atoms:Decoded    # In Å
     note:str=""      # What the fit says
     info:dict={}     # Numbers for extended XYZ
+    made:str=""      # How it was made; "": it was decoded
 
 class Written(NamedTuple):
     "What became of it."
@@ -158,7 +161,7 @@ def text_of(
 )->str:
     "A crystal in a format."
     if format == "cif":
-        return crystal_cif(item.id, item.atoms, box, item.note)
+        return crystal_cif(item.id, item.atoms, box, item.note, item.made)
     if not len(item.atoms.Z):
         raise ValueError("no atoms were found")
     if format == "poscar":
