@@ -7,7 +7,7 @@ __all__ = ['LESS', 'app', 'MODEL', 'MANY', 'Source', 'Column', 'Out', 'Format', 
            'Device', 'Resume', 'explain', 'exit_code', 'loading', 'stoppable', 'one_line', 'pick_device',
            'show_version', 'start', 'not_empty', 'as_path', 'in_column', 'seed_option', 'check_stages', 'reconstruct',
            'Settings', 'read_settings', 'train', 'encode', 'decode', 'sample', 'interpolate', 'prior', 'alter',
-           'search', 'duplicates', 'discriminator', 'main']
+           'predict', 'templates', 'search', 'duplicates', 'discriminator', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #5494061f
 import os
@@ -32,6 +32,7 @@ LESS = dict(  # what needs less memory, by command
     interpolate="lower --steps",
     train="lower --set batch=..., or cut each batch into pieces with --set accumulate=...; voxels, width and "
     "fit_samples count, too", prior="lower --limit", discriminator="lower --fields or --n", alter="lower --limit",
+    predict="lower --n, or ask for fewer formulas", templates="lower --limit",
     search="lower --n, or search a smaller SOURCE", duplicates="lower --limit")
 
 def explain(
@@ -461,6 +462,51 @@ def alter(
     from crystal_nb.apps.writers import read_formats
     how = dict(anew=not resume, formats=read_formats(format))
     alter_source(in_column(source, column), out, ",".join(swap), model, ratio, limit, **how)
+
+# %% ../../nbs/apps/cli.ipynb #b1600002
+@app.command(help="Predict crystals of formulas, the most credible first.\n\n"
+    "Known structure types with the elements of the formula, relaxed with CHGNet (the extra relax). Writes into DIR: "
+    "predicted.csv (formula, rank, file, from: the known crystal, atoms, energy and energy above the hull in eV per "
+    "atom by CHGNet, space group, converged, distance: from the structure of the known crystal, volume per atom, "
+    "share: its probability among known types, notes) and cif/. A formula that cannot be predicted has a row without "
+    "a rank, and its reason in notes. Structure types that no known crystal has cannot come out.")
+@one_line
+def predict(
+    formulas:Annotated[list[str], typer.Argument(metavar="FORMULA ...", help="Such as KMgF3 LiFePO4.")],
+    out:Out,
+    n:Annotated[int, typer.Option("--n", min=1, max=100, help="Crystals of each formula, at most.")]=5,
+    atoms:Annotated[int|None, typer.Option("--atoms", metavar="N", min=1,
+        help="Atoms in a primitive cell. Default: any number of formula units.")]=None,
+    relax:Annotated[bool, typer.Option("--relax/--no-relax",
+        help="Relax with CHGNet, and let energies count in the order.")]=True,
+    templates:Annotated[str|None, typer.Option("--templates", metavar="FOLDER|SOURCE",
+        help="What to predict from: a folder of crystal_nb templates, or whatever holds crystals. "
+             "Default: the types that ship.")]=None,
+    leave_out:Annotated[list[str]|None, typer.Option("--leave-out", metavar="FORMULA",
+        help="Do not use known crystals of this formula; several times for several.")]=None,
+    format:Format="cif",
+    resume:Resume=True,
+):
+    "Propose, relax, put in order, write, print."
+    from crystal_nb.apps.predict import predict_source
+    from crystal_nb.apps.writers import read_formats
+    how = dict(anew=not resume, formats=read_formats(format))
+    predict_source(formulas, out, n, atoms, relax, templates, tuple(leave_out or ()), **how)
+
+# %% ../../nbs/apps/cli.ipynb #b1600003
+@app.command(help="Sort crystals into structure types, for crystal_nb predict --templates DIR.\n\n"
+    "Writes into DIR: templates.safetensors, similarity.safetensors and README.md. Crystals of more than 40 atoms in "
+    "a primitive cell are left out. 100,000 crystals take some minutes.")
+@one_line
+def templates(
+    source:Source,
+    out:Out,
+    limit:Limit=None,
+    column:Column=None,
+):
+    "Read, sort, write."
+    from crystal_nb.apps.predict import make_templates
+    make_templates(in_column(source, column), out, limit)
 
 # %% ../../nbs/apps/cli.ipynb #e674a41d
 @app.command(help="Find the crystals that are most like QUERY.\n\n"

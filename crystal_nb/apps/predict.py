@@ -6,7 +6,7 @@
 __all__ = ['CARD', 'as_item', 'write_formula', 'predict_formulas', 'forget_unfinished', 'predict_source', 'print_predicted',
            'make_templates']
 
-# %% ../../nbs/apps/predict.ipynb #4f31b71c
+# %% ../../nbs/apps/predict.ipynb #77a3a679
 import os
 from pathlib import Path
 import numpy as np
@@ -14,16 +14,17 @@ import pandas as pd
 from ..crystals import Crystal
 from ..reading import track
 from ..evaluation import Decoded
-from ..templates import Library, build_library, load_templates, save_library
+from ..templates import build_library, load_templates, save_library
 from ..prediction import CAPS, check_prediction, failed_row, join_tables, once, predict_one
 from .session import read
-from .parallel import map_for
+from .parallel import parallel_map
 from .writers import FORMATS, Item, file_names, sort_frames, write_crystals
 from .output import append_rows, begin_results, defer_signals, describe_run
-from .output import digest, made_folder, nothing_left, open_results, read_rows, say_going_on, what_is_kept, work_folder
-from ..files import WRITER, refuse, write_text, written_by
+from .output import digest, made_folder, nothing_left, open_results, read_rows, say_going_on
+from .output import what_is_kept, work_folder
+from ..files import refuse, write_text, written_by
 
-# %% ../../nbs/apps/predict.ipynb #a4d3a21d
+# %% ../../nbs/apps/predict.ipynb #0cb21f94
 def as_item(
     crystal:Crystal,
     name:str,        # Of its file
@@ -54,7 +55,7 @@ def write_formula(
         table["notes"] = ["; ".join(filter(None, [row.notes, w.problem])) for row, w in zip(rows, written)]
     append_rows(work/"predicted.csv", table)
 
-# %% ../../nbs/apps/predict.ipynb #dcfdf242
+# %% ../../nbs/apps/predict.ipynb #a3e14205
 def predict_formulas(
     out:Path,        # Output folder, open and begun
     formulas:dict,   # As `prediction.once` gives them
@@ -88,7 +89,7 @@ def forget_unfinished(
     "Ids of formulas that are done; all rows of a formula are written at once."
     return {id for id in done if id.rpartition("-")[0] in names}
 
-# %% ../../nbs/apps/predict.ipynb #36e06a24
+# %% ../../nbs/apps/predict.ipynb #e7dc0fbe
 def predict_source(
     formulas:list,        # Such as ["KMgF3", "LiFePO4"]
     out:Path,             # Output folder
@@ -104,7 +105,7 @@ def predict_source(
     check_prediction(n, atoms, relax)
     formulas = [f.strip() for f in formulas]
     with open_results(out, "predict"):
-        library = load_templates(templates, read, map_for("cpu"), True) if templates else load_templates()
+        library = load_templates(templates, read, parallel_map, True) if templates else load_templates()
         asked = once(formulas)
         known = digest(library.names, library.types)
         made = describe_run("predict", "canonical", formulas=list(asked), n=n, atoms=atoms, relax=relax and CAPS,
@@ -136,7 +137,7 @@ def print_predicted(
     print(f"{len(ranked):,} crystals of {ranked.formula.nunique():,} formulas, {table['rank'].isna().sum():,} formulas "
           f"without. Written to {out}: predicted.csv and cif/.")
 
-# %% ../../nbs/apps/predict.ipynb #a0076fa0
+# %% ../../nbs/apps/predict.ipynb #7e6e39bb
 CARD = """# Templates
 
 {crystals:,} crystals of at most 40 atoms in a primitive cell, sorted into structure types; {cells:,} cells, of
@@ -159,7 +160,7 @@ def make_templates(
         crystals, skipped = read(source, limit)
         if not len(crystals):
             raise nothing_left(source, skipped)
-        library = build_library(crystals, map=map_for("cpu"), progress=True)
+        library = build_library(crystals, map=parallel_map, progress=True)
         save_library(library, out)
         write_text(out/"README.md", CARD.format(crystals=len(library), cells=len(library.cells), version=__version__,
                                                 formulas=len(library.formulas), source=os.path.basename(source)))
