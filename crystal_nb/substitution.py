@@ -7,9 +7,10 @@ __all__ = ['MOST_ORDERS', 'PROPERTIES', 'SHIPPED', 'Known', 'role_orders', 'equa
            'Similarity', 'square_distances', 'log_kernels', 'log_shares', 'merge_equal', 'composition_ids', 'expected',
            'fit_similarity', 'save_similarity', 'load_similarity', 'substitutes']
 
-# %% ../nbs/18_substitution.ipynb #1699074e
+# %% ../nbs/18_substitution.ipynb #0332d235
 from collections.abc import Iterable
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
@@ -21,14 +22,14 @@ from torch import Tensor, nn
 from .files import write_bytes
 from .structure_types import orders_of_kinds
 
-# %% ../nbs/18_substitution.ipynb #e0ef7d55
+# %% ../nbs/18_substitution.ipynb #c1b662e3
 class Known(NamedTuple):
     "Known crystals whose formulas differ in the elements only."
     counts:np.ndarray   # Atoms of each role in a formula unit, commonest first, `(roles,)`
     elements:np.ndarray # Which element has which role, atomic numbers, `(crystals, roles)`, uint8
     types:np.ndarray    # Structure type of each, `(crystals,)`
     orders:np.ndarray   # Orders in which equally many roles can be taken, `(orders, roles)`, indices
-    same:dict           # Type -> orders that make no difference to it, `(same,)`, indices; where it is not only the first
+    same:dict           # Type -> orders that make no difference to it, `(same,)`, indices; if there are several
 
 MOST_ORDERS = 120
 
@@ -48,7 +49,8 @@ def equal_orders(
     found = [key.get(tuple(orders[order][orders[s]].tolist())) for s in same]
     return sorted({order, *(i for i in found if i is not None)})
 
-# %% ../nbs/18_substitution.ipynb #eb6ecc98
+# %% ../nbs/18_substitution.ipynb #1b786bfa
+# how much of each is about one step: electronegativities by Pauling, radii in Å, the others whole numbers
 PROPERTIES = dict(mendeleev=15., electronegativity=.5, radius=1/3, group=4., row=1.25, valence=3., oxidation=1.5)
 
 def element_properties(
@@ -72,7 +74,7 @@ def element_table()->np.ndarray: # `(95, 7)`, unitless, each column in its natur
     known = np.nan_to_num(known, nan=2.5)/list(PROPERTIES.values())
     return np.concatenate([np.zeros((1, 7)), known - known.mean(0)])
 
-# %% ../nbs/18_substitution.ipynb #7533407d
+# %% ../nbs/18_substitution.ipynb #586bb2b1
 class Similarity(nn.Module):
     "How likely it is that a crystal with other elements has the same structure."
     def __init__(
@@ -113,7 +115,7 @@ class Similarity(nn.Module):
         together = torch.cat([mean, spread, (e*f).amax(1), kinds[:, 0]], 1)
         return e + self.moved(own), self.summed(together)
 
-# %% ../nbs/18_substitution.ipynb #226d33c5
+# %% ../nbs/18_substitution.ipynb #8e7bf4e4
 def square_distances(
     a:Tensor, b:Tensor,  # Points, `(n, size)` and `(m, size)`, unitless
 )->Tensor:               # `(n, m)`, unitless
@@ -139,7 +141,7 @@ def log_kernels(
     whole = square_distances(all_mine, all_its)
     return torch.stack([sum(alike[int(a), r] for r, a in enumerate(o)) for o in known.orders], 1) - whole[:, None]
 
-# %% ../nbs/18_substitution.ipynb #ace47693
+# %% ../nbs/18_substitution.ipynb #d58161a6
 def log_shares(
     kernels:Tensor,   # Logarithms, of one composition, `(orders, crystals)`, unitless
     types:np.ndarray, # `(crystals,)`, from 0
@@ -167,7 +169,7 @@ def merge_equal(
             out[i] = mass[group].sum()
     return out
 
-# %% ../nbs/18_substitution.ipynb #0cf66157
+# %% ../nbs/18_substitution.ipynb #d10901f0
 def composition_ids(
     known:Known,
 )->np.ndarray:   # `(crystals,)`, from 0; equal for equal compositions
@@ -222,8 +224,8 @@ def fit_similarity(
         schedule.step()
     return similarity, losses
 
-# %% ../nbs/18_substitution.ipynb #ef4e19ed
-SHIPPED = Path(__file__).parent/"weights"/"templates" if "__file__" in globals() else Path("../crystal_nb/weights/templates")
+# %% ../nbs/18_substitution.ipynb #560e9211
+SHIPPED = Path(import_module("crystal_nb").__file__).parent/"weights"/"templates"
 
 def save_similarity(similarity:Similarity, path:Path)->None:
     "Write what was learned."
@@ -237,7 +239,7 @@ def load_similarity(
     similarity.load_state_dict(load_file(path or SHIPPED/"similarity.safetensors"))
     return similarity.requires_grad_(False).eval()
 
-# %% ../nbs/18_substitution.ipynb #aaf47137
+# %% ../nbs/18_substitution.ipynb #e0cf6826
 def substitutes(
     formula:str,  # Such as "CaTiO3"
     element:str,  # One of its elements

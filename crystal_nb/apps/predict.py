@@ -6,7 +6,7 @@
 __all__ = ['CARD', 'as_item', 'write_formula', 'predict_formulas', 'forget_unfinished', 'predict_source', 'print_predicted',
            'make_templates']
 
-# %% ../../nbs/apps/predict.ipynb #77a3a679
+# %% ../../nbs/apps/predict.ipynb #a4c0d44a
 import os
 from pathlib import Path
 import numpy as np
@@ -18,13 +18,13 @@ from ..templates import build_library, load_templates, save_library
 from ..prediction import CAPS, check_prediction, failed_row, join_tables, once, predict_one
 from .session import read
 from .parallel import parallel_map
-from .writers import FORMATS, Item, file_names, sort_frames, write_crystals
+from .writers import Item, file_names, write_crystals
 from .output import append_rows, begin_results, defer_signals, describe_run
 from .output import digest, made_folder, nothing_left, open_results, read_rows, say_going_on
 from .output import what_is_kept, work_folder
 from ..files import refuse, write_text, written_by
 
-# %% ../../nbs/apps/predict.ipynb #0cb21f94
+# %% ../../nbs/apps/predict.ipynb #9fc3191d
 def as_item(
     crystal:Crystal,
     name:str,        # Of its file
@@ -33,7 +33,8 @@ def as_item(
     "A prediction as it is written."
     note = f"predicted by replacing elements of {row['from_formula']} {row['from']}, probability {row['share']:.3f}"
     if row["energy"] == row["energy"]:
-        note += f"; relaxed with CHGNet: {row['energy']:.4f} eV per atom, converged: {'yes' if row['converged'] else 'NO'}"
+        ended = "yes" if row["converged"] else "NO"
+        note += f"; relaxed with CHGNet: {row['energy']:.4f} eV per atom, converged: {ended}"
     info = dict(formula=row["formula"], share=float(row["share"]), energy_per_atom=float(row["energy"]))
     atoms = Decoded(crystal.numbers, crystal.frac.astype(float) @ crystal.lattice, True, crystal.lattice)
     return Item(crystal.id, name, atoms, note, info, "predicted from a known crystal; nothing of it was measured.")
@@ -55,7 +56,7 @@ def write_formula(
         table["notes"] = ["; ".join(filter(None, [row.notes, w.problem])) for row, w in zip(rows, written)]
     append_rows(work/"predicted.csv", table)
 
-# %% ../../nbs/apps/predict.ipynb #a3e14205
+# %% ../../nbs/apps/predict.ipynb #24d8675d
 def predict_formulas(
     out:Path,        # Output folder, open and begun
     formulas:dict,   # As `prediction.once` gives them
@@ -89,7 +90,7 @@ def forget_unfinished(
     "Ids of formulas that are done; all rows of a formula are written at once."
     return {id for id in done if id.rpartition("-")[0] in names}
 
-# %% ../../nbs/apps/predict.ipynb #e7dc0fbe
+# %% ../../nbs/apps/predict.ipynb #d5ab120d
 def predict_source(
     formulas:list,        # Such as ["KMgF3", "LiFePO4"]
     out:Path,             # Output folder
@@ -137,12 +138,12 @@ def print_predicted(
     print(f"{len(ranked):,} crystals of {ranked.formula.nunique():,} formulas, {table['rank'].isna().sum():,} formulas "
           f"without. Written to {out}: predicted.csv and cif/.")
 
-# %% ../../nbs/apps/predict.ipynb #7e6e39bb
+# %% ../../nbs/apps/predict.ipynb #a42b9007
 CARD = """# Templates
 
 {crystals:,} crystals of at most 40 atoms in a primitive cell, sorted into structure types; {cells:,} cells, of
-{formulas:,} anonymous formulas. `templates.safetensors` holds the types, and of every crystal which element has which role,
-its volume and its name. `similarity.safetensors` says which elements replace each other.
+{formulas:,} anonymous formulas. `templates.safetensors` holds the types, and of every crystal its name, its volume, and
+which element has which role. `similarity.safetensors` says which elements replace each other.
 
 Made from {source} by `crystal_nb templates SOURCE --out FOLDER`, version {version}.
 """
