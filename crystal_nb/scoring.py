@@ -6,10 +6,10 @@
 __all__ = ['LEAST_DISTANCE', 'LEAST_VOLUME', 'ROOMY', 'NO_SMACT', 'MATCH_REACH', 'TYPE_WITHIN', 'METASTABLE', 'TABLE', 'SHARES',
            'COLUMNS', 'read_crowded', 'nearest_distance', 'radius_of', 'keeps_apart', 'is_plausible', 'check_draw',
            'check_chunk', 'no_check', 'smact_table', 'balances', 'valid_composition', 'is_match', 'match_chunk',
-           'no_verdict', 'decide', 'fixed_order', 'near_codes', 'group_same', 'first_known', 'compare_with_known',
-           'energy_columns', 'choose_representatives', 'add_verdicts', 'share_row', 'bootstrap_row', 'tally', 'serial',
-           'start_rows', 'composition_verdicts', 'fill', 'join_reasons', 'score_rows', 'half_width', 'caveats',
-           'Scores']
+           'no_verdict', 'decide', 'fixed_order', 'near_codes', 'group_same', 'Known', 'known_crystals', 'first_known',
+           'nearest_structure', 'compare_with_known', 'energy_columns', 'choose_representatives', 'add_verdicts',
+           'share_row', 'bootstrap_row', 'tally', 'serial', 'start_rows', 'composition_verdicts', 'fill',
+           'join_reasons', 'score_rows', 'half_width', 'caveats', 'Scores']
 
 # %% ../nbs/19c_scoring.ipynb #2b775a75
 import math
@@ -250,41 +250,60 @@ def group_same(
     return leader, reasons
 
 # %% ../nbs/19c_scoring.ipynb #19baab56
+class Known(NamedTuple):
+    "What is not novel."
+    index:Index    # Structures, of whatever elements, by structure
+    same:Callable  # Takes a reduced formula, gives the known crystals that have it, a list of `Crystal`
+    what:str=""    # Said to the reader
+
+def known_crystals(
+    index:Index,  # By structure, with its crystals
+    what:str="",  # Said to the reader
+)->Known:
+    "Known crystals from an index."
+    rows = pd.Series(range(len(index))).groupby(index.formulas).groups
+    return Known(index, lambda formula: [index.crystals[int(i)] for i in rows.get(formula, [])], what)
+
 def first_known(
     items:list,  # Each a `Crystal` and a list of others, the nearest first
 )->list:         # Position of the first that is the same, -1 if none is
     "Go through candidates until one matches."
     return [next((k for k, other in enumerate(others) if is_match(crystal, other)), -1) for crystal, others in items]
 
+def nearest_structure(
+    probes,       # Codes of one structure, `(orders, 246)`, unitless; or why there are none
+    index:Index,  # By structure
+)->dict:          # The columns of a draw of which no known crystal has been found yet
+    "How far the nearest known structure is."
+    row = dict(novel=True, known="", new_type=True, nearest="", type_distance=np.nan, why="")
+    if isinstance(probes, str):
+        return row | dict(new_type=False, why=probes)
+    rows, distances, _ = index.nearest(probes, 1)
+    if not len(rows):
+        return row
+    return row | dict(new_type=distances[0] > TYPE_WITHIN, nearest=index.ids[rows[0]], type_distance=distances[0])
+
 def compare_with_known(
     crystals,          # Sequence of `Crystal`
     formulas,          # Reduced, `(crystals,)`, text
     probes:list,       # Codes of their structures, from `encode_all`
-    index:Index,       # Of known crystals, by structure
+    known:Known,
     map:Callable=map,  # Applies a function to chunks, in order
 )->pd.DataFrame:       # `novel, known, new_type, nearest, type_distance`, and `why` where there is no verdict
     "Which draws are known, and how far the nearest known structure is."
-    rows, items, which = [], [], []
-    for i, (crystal, formula, z) in enumerate(zip(crystals, formulas, probes)):
-        row = dict(novel=True, known="", new_type=False, nearest="", type_distance=np.nan, why="")
-        if isinstance(z, str):
-            row |= dict(novel=False, why=z)
-        elif len(index):
-            (best,), (distance,), _ = index.nearest(z, 1)
-            row |= dict(new_type=distance > TYPE_WITHIN, nearest=index.ids[best], type_distance=distance)
-        same = np.flatnonzero(index.formulas == formula)
-        if row["novel"] and len(same):
-            d = near_codes(z, list(index.codes[same][:, None]))
-            order = [k for k in np.argsort(d, kind="stable") if d[k] < MATCH_REACH]
-            items.append((crystal, [index.crystals[int(same[k])] for k in order]))
-            which.append((i, same[order]))
-        rows.append(row)
-    verdicts = [v for found in map(first_known, [[item] for item in items]) for v in found]
-    for (i, candidates), verdict in zip(which, verdicts):
+    rows, items = [], []
+    for crystal, formula, z in zip(crystals, formulas, probes):
+        rows.append(nearest_structure(z, known.index))
+        others = known.same(formula)
+        near = near_codes(z, encode_all(others, "structure")) if others else np.zeros(0)
+        items.append((crystal, [others[k] for k in np.argsort(near, kind="stable") if near[k] < MATCH_REACH]))
+    asked = [i for i, (_, others) in enumerate(items) if others]
+    verdicts = [v for found in map(first_known, [[items[i]] for i in asked]) for v in found]
+    for i, verdict in zip(asked, verdicts):
         if isinstance(verdict, str):
             rows[i] |= dict(novel=False, why=verdict)
         elif verdict >= 0:
-            rows[i] |= dict(novel=False, known=index.ids[candidates[verdict]])
+            rows[i] |= dict(novel=False, known=items[i][1][verdict].id)
     return pd.DataFrame(rows, columns=["novel", "known", "new_type", "nearest", "type_distance", "why"])
 
 # %% ../nbs/19c_scoring.ipynb #9db490f8
@@ -301,7 +320,8 @@ def energy_columns(
         above = np.nan
         if hull is not None and np.isfinite(r.energy_after):
             above = float(hull.above(crystal.structure.composition, r.energy_after))
-        why = r.reason or ("the hull lacks one of its elements" if hull is not None and np.isnan(above) else "")
+        lacking = hull is not None and np.isfinite(r.energy_after) and np.isnan(above)
+        why = r.reason or ("the hull lacks one of its elements" if lacking else "")
         rows.append(dict(converged=r.converged, energy=r.energy_after, above_hull=above,
                          rms_to_relaxed=r.rms if r.steps else np.nan, energy_reason=why))
     columns = ["converged", "energy", "above_hull", "rms_to_relaxed", "energy_reason"]
@@ -453,7 +473,7 @@ def join_reasons(
 def score_rows(
     crystals:Crystals,          # The draws that could be read
     unread:pd.DataFrame,        # `id, reason` of the others
-    index:Index|None=None,      # Known crystals, by structure; None: novelty is not asked
+    known:Known|None=None,      # None: novelty is not asked
     relax:Callable|None=None,   # Takes `Crystals`, gives `Relaxed` ones; None: energies are not asked
     hull=None,                  # With `above(composition, energy)`; None: stability is not asked
     spread:Callable=serial,     # Makes a `map` for what takes long
@@ -467,8 +487,8 @@ def score_rows(
     leader, doubts = group_same(valid, formulas, probes, spread(no_verdict))
     nothing = pd.DataFrame(index=range(len(which)))
     found = nothing.assign(novel=None, known="", new_type=None, nearest="", type_distance=np.nan, why="")
-    if index is not None:
-        found = compare_with_known(valid, formulas, probes, index, spread(no_verdict))
+    if known is not None:
+        found = compare_with_known(valid, formulas, probes, known, spread(no_verdict))
     relaxed = relax(valid) if relax else []
     energy = nothing.assign(converged=None, energy=np.nan, above_hull=np.nan, rms_to_relaxed=np.nan, energy_reason="")
     if relax:
@@ -476,7 +496,7 @@ def score_rows(
     best = choose_representatives(leader, energy.above_hull.to_numpy(float), fixed_order(valid, formulas))
     same = nothing.assign(unique=best == np.arange(len(best)), doubt=[doubts.get(i, "") for i in range(len(best))],
                           same_as=["" if b == i else valid.ids[b] for i, b in enumerate(best)])
-    no = None if index is None else False
+    no = None if known is None else False
     rows = fill(rows, which, same, unique=False, same_as="", doubt="")
     rows = fill(rows, which, found, novel=no, known="", new_type=no, nearest="", type_distance=np.nan, why="")
     rows = fill(rows, which, energy, converged=False if relax else None, energy=np.nan, above_hull=np.nan,
@@ -502,21 +522,24 @@ def caveats(
 )->list[str]:
     "What the numbers must not be trusted for."
     n, lines = len(rows), []
-    lines.append(f"Every share is of all {n:,} draws; one of a half is known to {half_width(n):.1%} either way.")
+    lines.append(f"Every share is of all draws, {n:,}; one of a half would be known to {half_width(n):.1%} either way.")
     lost = (rows.atoms == 0).sum()
     if lost:
-        lines.append(f"{lost:,} could not be read: they count as not valid, not unique and not stable.")
-    lines.append(f"Novel means: not among {known}." if known else
+        lines.append(f"Draws that could not be read: {lost:,}. They count as not valid, not unique and not stable.")
+    lines.append(f"Novel means: not among these: {known}." if known else
                  "Novelty was not asked: give known crystals, such as those that the generator was trained on.")
     if rows.composition_valid.isna().any():
         lines.append(NO_SMACT[0].upper() + NO_SMACT[1:] + ".")
     lines += [line for line in (energy, hull) if line]
     failed = rows.valid.astype(bool) & rows.above_hull.isna()
     if failed.any() and rows.stable.notna().all():
-        lines.append(f"{failed.sum():,} valid draws have no energy above the hull: they count as not stable.")
+        lines.append(f"Valid draws without an energy above the hull: {failed.sum():,}. They count as not stable.")
+    cut = rows.reason.str.contains("not done after")
+    if cut.any():
+        lines.append(f"Relaxations cut off by their caps: {cut.sum():,}. Their energies are too high.")
     doubt = rows.reason.str.contains("no verdict")
     if doubt.any():
-        lines.append(f"On {doubt.sum():,} the matcher did not end: they count as the same, and as known.")
+        lines.append(f"Draws on which the matcher did not end: {doubt.sum():,}. They count as the same, and as known.")
     return lines
 
 class Scores(NamedTuple):

@@ -7,7 +7,7 @@ __all__ = ['LESS', 'app', 'MODEL', 'MANY', 'Source', 'Column', 'Out', 'Format', 
            'Device', 'Resume', 'explain', 'exit_code', 'loading', 'stoppable', 'one_line', 'pick_device',
            'show_version', 'start', 'not_empty', 'as_path', 'in_column', 'seed_option', 'check_stages', 'reconstruct',
            'Settings', 'read_settings', 'train', 'encode', 'decode', 'sample', 'interpolate', 'prior', 'alter',
-           'predict', 'templates', 'search', 'duplicates', 'discriminator', 'main']
+           'predict', 'templates', 'search', 'duplicates', 'score', 'discriminator', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #5494061f
 import os
@@ -32,7 +32,7 @@ LESS = dict(  # what needs less memory, by command
     interpolate="lower --steps",
     train="lower --set batch=..., or cut each batch into pieces with --set accumulate=...; voxels, width and "
     "fit_samples count, too", prior="lower --limit", discriminator="lower --fields or --n", alter="lower --limit",
-    predict="lower --n, or ask for fewer formulas", templates="lower --limit",
+    predict="lower --n, or ask for fewer formulas", templates="lower --limit", score="lower --limit",
     search="lower --n, or search a smaller SOURCE", duplicates="lower --limit")
 
 def explain(
@@ -549,6 +549,41 @@ def duplicates(
     "Read, encode, compare, write, print."
     from crystal_nb.apps.neighbours import duplicates_source
     duplicates_source(in_column(source, column), out, within, match, limit, not resume)
+
+# %% ../../nbs/apps/cli.ipynb #5c0e0002
+@app.command(help="Score crystals of any generator: validity, uniqueness, novelty, energy above hull, S.U.N.\n\n"
+    "Writes into DIR: score.csv (metric, convention, value, low, high, n, note), scored.csv (a row a draw), score.json "
+    "(settings, versions, what not to trust), relaxed.jsonl, and cif/: the stable and metastable ones that are unique "
+    "and novel, relaxed. What cannot be read is a draw that is not valid. Energies need "
+    "the extra relax, the validity of compositions the extra score.")
+@one_line
+def score(
+    source:Annotated[str, typer.Argument(metavar="DRAWS", callback=not_empty,
+        help="The draws: a folder, a file, or any other SOURCE.")],
+    out:Out,
+    known:Annotated[str|None, typer.Option("--known", metavar="SOURCE|INDEX", callback=not_empty,
+        help="Crystals that are not novel, such as those that the generator was trained on, or an index of them "
+             "by structure (search --by structure --index). Default: what ships, if anything.")]=None,
+    against:Annotated[str|None, typer.Option("--against", metavar="SOURCE", callback=not_empty,
+        help="Crystals to compare the set with: coverage, match rate, METRe.")]=None,
+    no_relax:Annotated[bool, typer.Option("--no-relax",
+        help="Take energies of the crystals as they are.")]=False,
+    pairs:Annotated[Literal["formula", "id"], typer.Option("--pairs",
+        help="Which draws predict which crystal of --against: those of its formula, or of its name (NAME, NAME-2).")
+        ]="formula",
+    steps:Annotated[int, typer.Option("--steps", metavar="N", min=1, max=MANY,
+        help="Of a relaxation, at most.")]=200,
+    seconds:Annotated[float, typer.Option("--seconds", metavar="S", min=.1, max=86400,
+        help="Of a relaxation, about, at most, by the clock.")]=120.,
+    limit:Limit=None,
+    seed:seed_option("Of the intervals that are found by resampling.")=0,
+    resume:Resume=True,
+    column:Column=None,
+):
+    "Read, check, compare, relax, count, write, print."
+    from crystal_nb.apps.score import score_source
+    how = dict(limit=limit, seed=seed, pairs=pairs, steps=steps, seconds=seconds, column=column, anew=not resume)
+    score_source(source, out, known, against, not no_relax, **how)
 
 # %% ../../nbs/apps/cli.ipynb #4c083402
 @app.command(help="Train the paper's discriminator (its section G) on one autoencoder and judge crystals, draws and "
