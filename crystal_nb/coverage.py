@@ -39,7 +39,7 @@ def composition_scale()->np.ndarray: # `(numbers,)`, each in its own unit
 
 def nearness(
     a:tuple, b:tuple,  # Points of structures, `(crystals, 246)`, and of compositions, `(crystals, numbers)`
-)->np.ndarray:         # To the nearest of b, `(crystals a,)`; 1 is the limit
+)->np.ndarray:         # To the nearest of b, `(crystals a,)`, unitless; 1 is the limit
     "How far each crystal of a is from the nearest of b; the farther of both distances counts, in units of the limits."
     out = []
     for i in range(0, len(a[0]), 256):
@@ -78,7 +78,9 @@ def wasserstein_row(
     distance = lambda x: wasserstein_distance(x, truths)
     return bootstrap_row(metric, convention, draws if len(truths) else [], distance, note, seed, 200)
 
-def density_of(crystals:Crystals)->np.ndarray: # `(crystals,)`, g/cm³
+def density_of(
+    crystals:Crystals,
+)->np.ndarray: # `(crystals,)`, g/cm³
     "Mass densities."
     return np.array([c.structure.density for c in crystals])
 
@@ -139,7 +141,9 @@ def match_distances(
     out = [d for found in spread(no_verdict)(best_match, [[item] for item in items]) for d in found]
     return [np.full(len(rows), np.nan) if isinstance(d, str) else d for d, rows in zip(out, owners)]
 
-def least(distances:np.ndarray)->float: # Unitless; nan if nothing matches
+def least(
+    distances:np.ndarray, # `(predictions,)`, unitless; nan: no match
+)->float:                 # Unitless; nan if nothing matches
     "The best of some predictions."
     return np.nanmin(distances) if np.isfinite(distances).any() else np.nan
 

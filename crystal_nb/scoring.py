@@ -451,7 +451,7 @@ def composition_verdicts(
 
 def fill(
     rows:pd.DataFrame,   # To get new columns
-    which:np.ndarray,    # The rows to which they belong, indices
+    which:np.ndarray,    # The rows to which they belong, `(columns,)`, indices
     columns:pd.DataFrame,# A row for each of these
     **others,            # What stands in the other rows, by column
 )->pd.DataFrame:
