@@ -280,6 +280,13 @@ class Generated:
     atoms:list[Decoded]  # The same after the fit, where the code allows one
     table:pd.DataFrame   # A row each, see `describe_draws`
 
+    def take(self,
+        rows:np.ndarray,  # Which draws, `(n,)`, indices
+    )->"Generated":
+        "Some of the draws."
+        network, atoms = ([all[i] for i in rows] for all in (self.network, self.atoms))
+        return Generated(self.z[rows], network, atoms, self.table.iloc[rows])
+
     def write(self,
         folder:str|Path,  # Made if it is not there
     )->Path:

@@ -28,7 +28,8 @@ from ..files import LEDGER, atomic, refuse, write_text, written_by
 from ..evaluation import cell_to_cube
 from ..codes import CrystalCode
 from ..autoencoder import CrystalAutoencoder
-from ..generation import FlowPrior, encode_upright, find_prior
+from ..generation import encode_upright, find_prior
+from ..canonical_draws import open_role_prior, sample_canonical
 from ..draws import DRAW_NOISE, check_request, draw_codes, read_draws
 from ..paths import choose_path, codes_between
 from ..films import interpolation_frames, movie
@@ -244,6 +245,7 @@ def generate(
     anew:bool=False,         # Replace what an earlier run left
     again:bool=False,        # Read all codes, those too that have a row
     formats:tuple=("cif",),  # Of `writers.FORMATS`
+    drawn=None,              # `draws.Generated`, if the codes were read when they were drawn
 )->tuple:                    # Its table, a data frame; the atoms of the codes that were read, `Decoded`
     "Read codes batch by batch, and write each batch as soon as it is done."
     names, atoms, ids = np.array(file_names(ids)), [], np.array(ids, object)
@@ -261,7 +263,10 @@ def generate(
             for rows, noise in batches:
                 if rows[-1] < done and not again:
                     continue
-                g = read_draws(autoencoder, z[rows], noise, request=None if request is None else request[rows])
+                if drawn is not None:
+                    g = drawn.take(rows)
+                else:
+                    g = read_draws(autoencoder, z[rows], noise, request=None if request is None else request[rows])
                 box = autoencoder.box if autoencoder.boxed else None
                 with defer_signals():
                     write_generated(out, g, ids[rows], names[rows], box, done - rows[0], formats)
@@ -337,8 +342,10 @@ def decode_codes(
 def open_prior(
     model:CrystalCode,
     wanted:str|None=None, # "learned", "normal", a folder with prior.safetensors, or None: learned if there is one
-)->FlowPrior|None:        # None for N(0, 1)
+)->nn.Module|None:        # `FlowPrior` or `RolePrior`; None for N(0, 1)
     "The prior to draw from."
+    if isinstance(model, CanonicalModel):
+        return open_role_prior(model, "learned" if wanted is None else wanted)
     try:
         return find_prior(model, "learned" if wanted is None else wanted)
     except ModelError:
@@ -346,7 +353,7 @@ def open_prior(
             raise
 
 def digest_prior(
-    prior:FlowPrior|None,
+    prior:nn.Module|None,
 )->str: # 16 characters; "" for N(0, 1)
     "A hash of its weights."
     return "" if prior is None else digest(*prior.state_dict().values())
@@ -430,14 +437,15 @@ def draw_crystals(
         learned = open_prior(autoencoder, prior)
         asks = dict(formula=formula, atoms=atoms, elements=elements, free=free, guidance=guidance)
         names = None if elements is None else [e.strip() for e in elements.split(",") if e.strip()]
+        how = formula, atoms, names, free, seed, guidance
+        drawn = sample_canonical(autoencoder, n, learned, *how) if isinstance(autoencoder, CanonicalModel) else None
         with track(desc="Drawing codes"):
-            prior = learned or "normal"
-            z, request = draw_codes(autoencoder, n, prior, formula, atoms, names, free, seed, guidance)
+            z, request = (drawn.z, None) if drawn else draw_codes(autoencoder, n, learned or "normal", *how)
         made = describe_run("sample", model, n=n, **asks, seed=seed, prior=digest_prior(learned))
         made |= dict(relax=True) if relax else {}
         ids = [f"draw-{i + 1:04d}" for i in range(n)]
         table, atoms = generate(out, autoencoder, z, ids, made, in_batches(n, DRAW_NOISE), request, anew, relax,
-                                formats=formats)
+                                formats=formats, drawn=drawn)
         if relax:
             ranked, found = rank_relaxed(ids, atoms, device)
             with defer_signals():
