@@ -7,7 +7,7 @@ __all__ = ['TEMPERATURE', 'COLUMNS', 'SAME', 'CAPS', 'LACKS_CHGNET', 'HULL', 'cr
            'same_structures', 'check_prediction', 'relaxed_crystals', 'hull_above', 'shipped_hull',
            'describe_proposals', 'failed_row', 'predict_one', 'once', 'predict', 'join_tables']
 
-# %% ../nbs/19b_prediction.ipynb #aa14cdb9
+# %% ../nbs/19b_prediction.ipynb #c4a87024
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
@@ -25,7 +25,7 @@ from .substitution import role_orders
 from .templates import Proposal, find_shells, load_templates, propose, read_formula, type_vectors
 from .relaxation import relax_all
 
-# %% ../nbs/19b_prediction.ipynb #5bd2f35b
+# %% ../nbs/19b_prediction.ipynb #dc256c43
 TEMPERATURE = .1  # eV per atom: by how much the energy must differ to count as much as a factor e of probability
 
 def credibility(
@@ -39,7 +39,7 @@ def credibility(
     above = np.where(np.isfinite(energy), energy - lowest, 0. if not np.isfinite(energy).any() else np.inf)
     return np.log(np.maximum(share, 1e-12)) - above/temperature
 
-# %% ../nbs/19b_prediction.ipynb #7becd458
+# %% ../nbs/19b_prediction.ipynb #2eee020c
 COLUMNS = ["id", "formula", "rank", "file", "from", "from_formula", "atoms", "energy", "above_hull", "spacegroup",
            "converged", "distance", "volume", "share", "notes"]
 
@@ -82,7 +82,7 @@ class Prediction:
         write_text(folder/"predicted.csv", table.to_csv(index=False))
         return folder
 
-# %% ../nbs/19b_prediction.ipynb #3f1af59e
+# %% ../nbs/19b_prediction.ipynb #12509401
 def structure_distance(
     a:Crystal, b:Crystal, # Of the same anonymous formula
 )->float:                 # Unitless
@@ -104,7 +104,7 @@ def same_structures(
         found.append(next(near, len(points) - 1))
     return found
 
-# %% ../nbs/19b_prediction.ipynb #b080b280
+# %% ../nbs/19b_prediction.ipynb #83845d3f
 CAPS = dict(steps=100, seconds=30., fmax=.1)  # for each crystal: steps, seconds, largest force left in eV/Å
 LACKS_CHGNET = ("relaxation needs CHGNet, which is an extra: pip install 'crystal_nb[relax]'; "
                 "or leave relaxation out: relax=False (--no-relax)")
@@ -143,7 +143,7 @@ def hull_above(
     except (ImportError, OSError, ValueError):
         return np.nan
 
-# %% ../nbs/19b_prediction.ipynb #6e054d18
+# %% ../nbs/19b_prediction.ipynb #0c620028
 HULL = []
 
 def shipped_hull():
@@ -199,7 +199,7 @@ def predict_one(
     except ValueError as e:
         return failed_row(formula, " ".join(str(e).split())), []
 
-# %% ../nbs/19b_prediction.ipynb #8a7763de
+# %% ../nbs/19b_prediction.ipynb #416dd7ca
 def once(formulas)->dict: # Formula as it was given -> the one given before that is the same, or ""
     "Which formulas are asked for twice."
     seen, out = {}, {}
