@@ -80,7 +80,7 @@ def wasserstein_row(
 
 def density_of(
     crystals:Crystals,
-)->np.ndarray: # `(crystals,)`, g/cm³
+)->np.ndarray: # `(crystals,)`, in units of g/cm³
     "Mass densities."
     return np.array([c.structure.density for c in crystals])
 

@@ -9,7 +9,7 @@ __all__ = ['LEAST_DISTANCE', 'LEAST_VOLUME', 'ROOMY', 'NO_SMACT', 'MATCH_REACH',
            'no_verdict', 'decide', 'fixed_order', 'near_codes', 'group_same', 'Known', 'known_crystals', 'first_known',
            'nearest_structure', 'compare_with_known', 'energy_columns', 'choose_representatives', 'add_verdicts',
            'share_row', 'bootstrap_row', 'tally', 'serial', 'start_rows', 'composition_verdicts', 'fill',
-           'join_reasons', 'score_rows', 'half_width', 'caveats', 'Scores']
+           'join_reasons', 'look_again', 'score_rows', 'half_width', 'caveats', 'Scores']
 
 # %% ../nbs/19c_scoring.ipynb #2b775a75
 import math
@@ -23,7 +23,8 @@ from pymatgen.core import Composition, Element, Lattice
 from pymatgen.io.cif import CifWriter
 from scipy.spatial import cKDTree
 from scipy.stats import binomtest
-from .crystals import TOO_CLOSE, Crystal, Crystals, pack_crystals, plane_spacing, shorten, wrap
+from .crystals import TOO_CLOSE, Crystal, Crystals, pack_crystals, plane_spacing, read_structure
+from .crystals import shorten, wrap
 from .formats import read_entry
 from .reading import read_chunk
 from .matching import STRICT, match_structures, space_group
@@ -400,9 +401,11 @@ SHARES = [  # metric, convention, column, note
     ("converged", "crystal_nb", "converged", "largest force below 0.05 eV/Å within the caps"),
     ("stable", "LeMat-GenBench", "stable", "0 or less above the hull"),
     ("metastable", "LeMat-GenBench", "metastable", f"{METASTABLE} eV per atom or less above the hull"),
-    ("S.U.N.", "LeMat-GenBench", "sun", "stable, unique, novel"),
-    ("M.S.U.N.", "LeMat-GenBench", "msun", "metastable but not stable, unique, novel"),
-    ("S.U.N. within 0.1 eV", "MatterGen", "sun_or_msun", "S.U.N. and M.S.U.N. together")]
+    ("S.U.N.", "LeMat-GenBench", "sun", "stable, unique, novel; as drawn"),
+    ("M.S.U.N.", "LeMat-GenBench", "msun", "metastable but not stable, unique, novel; as drawn"),
+    ("S.U.N. within 0.1 eV", "MatterGen", "sun_or_msun", "S.U.N. and M.S.U.N. together; new as drawn"),
+    ("S.U.N., new when relaxed", "crystal_nb", "sun_still", "no known crystal and no other draw after relaxation too"),
+    ("M.S.U.N., new when relaxed", "crystal_nb", "msun_still", "the same")]
 
 def tally(
     rows:pd.DataFrame,  # A row a draw
@@ -411,7 +414,9 @@ def tally(
     "All measures of a set of draws; every share is one of all draws."
     both = lambda a, b, join: [None if x is None or y is None else join(x, y) for x, y in zip(rows[a], rows[b])]
     rows = rows.assign(both_valid=both("valid", "composition_valid", lambda x, y: x and y),
-                       sun_or_msun=both("sun", "msun", lambda x, y: x or y))
+                       sun_or_msun=both("sun", "msun", lambda x, y: x or y),
+                       sun_still=both("sun", "still_new", lambda x, y: x and y),
+                       msun_still=both("msun", "still_new", lambda x, y: x and y))
     table = [share_row(metric, convention, rows[column], note) for metric, convention, column, note in SHARES]
     for metric, column, note in (("mean energy above hull", "above_hull", "eV per atom"),
                                  ("mean distance to relaxed", "rms_to_relaxed", "Å, root mean square, cell apart")):
@@ -470,6 +475,28 @@ def join_reasons(
     return ["; ".join(dict.fromkeys(t for t in texts if t)) for texts in zip(*columns)]
 
 # %% ../nbs/19c_scoring.ipynb #345d529a
+def look_again(
+    rows:pd.DataFrame,      # A row a draw, with all verdicts
+    which:np.ndarray,       # Those that were relaxed, `(relaxed,)`, indices
+    relaxed:list,           # `Relaxed`, one each
+    known:Known|None,
+    spread:Callable=serial,
+)->pd.DataFrame:            # With `still_new` and `again`, what they relax to
+    "Are those that are S.U.N. or M.S.U.N. new and different after relaxation too?"
+    if rows.sun.isna().any():
+        return rows.assign(still_new=None, again="")
+    ends = dict(zip(which.tolist(), relaxed))
+    chosen = np.flatnonzero(rows.sun.astype(bool) | rows.msun.astype(bool))
+    crystals = pack_crystals([read_structure(rows.id[i], ends[i].structure) for i in chosen])
+    formulas, probes = crystals.compositions(), encode_all(crystals, "structure", PROBES, spread(no_verdict))
+    leader, _ = group_same(crystals, formulas, probes, spread(no_verdict))
+    best = choose_representatives(leader, rows.above_hull.to_numpy(float)[chosen], fixed_order(crystals, formulas))
+    found = compare_with_known(crystals, formulas, probes, known, spread(no_verdict))
+    again = ["" if novel and b == i else f"relaxes to {name or why or crystals.ids[b]}"
+             for i, (b, novel, name, why) in enumerate(zip(best, found.novel, found.known, found.why))]
+    columns = pd.DataFrame(dict(still_new=[not text for text in again], again=again))
+    return fill(rows, chosen, columns, still_new=False, again="")
+
 def score_rows(
     crystals:Crystals,          # The draws that could be read
     unread:pd.DataFrame,        # `id, reason` of the others
@@ -502,11 +529,13 @@ def score_rows(
     rows = fill(rows, which, energy, converged=False if relax else None, energy=np.nan, above_hull=np.nan,
                 rms_to_relaxed=np.nan, energy_reason="")
     rows = add_verdicts(rows, hull is not None and relax is not None)
-    return rows.assign(reason=join_reasons(rows.reason, rows.doubt, rows.why, rows.energy_reason))[COLUMNS], relaxed
+    rows = look_again(rows, which, relaxed, known, spread)
+    reasons = join_reasons(rows.reason, rows.doubt, rows.why, rows.energy_reason, rows.again)
+    return rows.assign(reason=reasons)[COLUMNS], relaxed
 
 COLUMNS = ["id", "formula", "atoms", "valid", "composition_valid", "plausible", "apart", "roomy", "shortest", "density",
            "spacegroup", "unique", "same_as", "novel", "known", "new_type", "nearest", "type_distance", "converged",
-           "energy", "above_hull", "rms_to_relaxed", "stable", "metastable", "sun", "msun", "reason"]
+           "energy", "above_hull", "rms_to_relaxed", "stable", "metastable", "sun", "msun", "still_new", "reason"]
 
 # %% ../nbs/19c_scoring.ipynb #36642347
 def half_width(n:int)->float:

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from .. import __version__
 from ..crystals import NOT_READ, Crystal, Crystals, pack_crystals, read_structure, wrap
-from ..files import append_bytes, protect, write_text
+from ..files import append_bytes, protect, remove, write_text
 from ..reading import read as read_here
 from ..reading import track
 from ..searching import Index, build_index, encode_index, is_index_file, open_index
@@ -325,10 +325,12 @@ def write_chosen(
     work:Path,       # Folder of results
     scores:Scores,
 )->pd.DataFrame:     # The rows, with a column `file`
-    "The CIFs of what one may want to act on: S.U.N. and M.S.U.N., relaxed."
+    "The CIFs of what one may want to act on: S.U.N. and M.S.U.N., new when relaxed too."
     rows = scores.rows.assign(file="")
     names = file_names(rows.id)
-    chosen = rows.sun.fillna(False).astype(bool) | rows.msun.fillna(False).astype(bool)
+    chosen = rows.still_new.eq(True)
+    for name in np.array(names, object)[~chosen]:
+        remove(work/"cif"/f"{name}.cif")  # from the same command, by an older version
     for i in np.flatnonzero(chosen):
         r, id = rows.iloc[i], rows.id[i]
         note = f"{r.above_hull:.3f} eV per atom above a hull by CHGNet; converged: {'yes' if r.converged else 'no'}"
@@ -394,7 +396,7 @@ def print_scores(
     blank = scores.table[scores.table.n == 0].metric
     lines = [f"Not asked, or nothing to count: {', '.join(blank)}."] if len(blank) else []
     lines += scores.notes
-    cifs = f", and {chosen:,} S.U.N. and M.S.U.N. crystals under {out/'cif'}" if chosen else ""
+    cifs = f", and {chosen:,} S.U.N. and M.S.U.N. crystals, new when relaxed too, under {out/'cif'}" if chosen else ""
     lines.append(f"Written to {out}: score.csv, scored.csv, score.json{cifs}.")
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
