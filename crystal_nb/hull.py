@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SHIPPED', 'NEAR', 'RELAXED', 'plot_binary', 'read_energies', 'energies_of', 'static_energies', 'last_byte',
            'append_lines', 'in_passes', 'as_crystals', 'Hull', 'shares_of', 'lowest_mixture', 'Mixture', 'mix', 'above',
-           'why', 'decomposition', 'lowest_entries', 'part_of', 'prune', 'save_hull', 'load_hull', 'build_hull',
-           'relaxed_table', 'formation']
+           'why', 'decomposition', 'lowest_entries', 'part_of', 'prune', 'save_hull', 'load_hull', 'add_elements',
+           'build_hull', 'relaxed_table', 'formation']
 
 # %% ../nbs/19a_hull.ipynb #d1494c66
 import io
@@ -24,7 +24,7 @@ from .files import write_bytes
 from .reading import track
 from .matching import space_group
 from .forces import evaluator, join, quiet
-from .relaxation import Relaxed, tabulate_relaxed, unfit
+from .relaxation import Relaxed, relax, tabulate_relaxed, unfit
 
 # %% ../nbs/19a_hull.ipynb #77fa5409
 def plot_binary(
@@ -192,7 +192,7 @@ def shares_of(
     "A composition as shares."
     try:
         c = Composition(composition)
-        shares = {e.Z: float(n) for e, n in c.items() if n}
+        shares = {Element(e.symbol).Z: float(n) for e, n in c.items() if n}  # a dummy such as Xx is no element
     except Exception:
         raise ValueError(f"{composition!r}: is no composition; give a formula such as SrTiO3") from None
     if not shares:
@@ -210,15 +210,19 @@ def lowest_mixture(
         return None
     pure = np.where(A > 1 - 1e-9, energy, np.inf)
     basis = pure.argmin(1)
-    for _ in range(200 if np.isfinite(pure.min(1)).all() else 0):
+    aside = x + 1e-6*np.sqrt(np.arange(2, len(x) + 2))  # off the lines between entries, where it would go in circles
+    for _ in range(100 if np.isfinite(pure.min(1)).all() else 0):
         B = A[:, basis]
-        w, price = np.linalg.solve(B, x), np.linalg.solve(B.T, energy[basis])
+        price = np.linalg.solve(B.T, energy[basis])
         gain = energy - price @ A
         k = gain.argmin()
         if gain[k] > -1e-10:
-            return basis, w
-        d = np.linalg.solve(B, A[:, k])
-        basis[np.where(d > 1e-11, w.clip(0)/np.where(d > 1e-11, d, 1), np.inf).argmin()] = k
+            w = np.linalg.solve(B, x)
+            if w.min() < -1e-9:
+                break
+            return basis, w.clip(0)
+        d, w = np.linalg.solve(B, np.stack([A[:, k], aside], 1)).T
+        basis[np.where(d > 1e-11, w/np.where(d > 1e-11, d, 1), np.inf).argmin()] = k
     r = linprog(energy, A_eq=A, b_eq=x, method="highs")
     return None if r.x is None else (np.arange(len(energy)), r.x)
 
@@ -249,7 +253,8 @@ def mix(
         return Mixture(math.nan, none, none, f"the hull holds no {', '.join(lacking) or 'such elements'} "
                        "to compare with")
     which, shares = found
-    which, shares = which[shares > 1e-9], shares[shares > 1e-9]
+    used = np.argsort(which)[shares[np.argsort(which)] > 1e-9]
+    which, shares = which[used], shares[used]
     return Mixture(float(hull.energy[rows[which]] @ shares), rows[which], shares)
 
 def above(
@@ -350,6 +355,26 @@ def load_hull(
 # %% ../nbs/19a_hull.ipynb #63fd4598
 NEAR = .02  # eV per atom above the hull; what is closer ships
 
+def add_elements(hull:Hull)->Hull:
+    "The same, and the elements that have no entry of their own, as ase knows them, relaxed."
+    from ase.build import bulk
+    from pymatgen.io.ase import AseAtomsAdaptor
+    own = set(hull.Z[hull.first[hull.size == 1]].tolist())
+    found = {}
+    for z in sorted(set(hull.Z.tolist()) - own):
+        try:
+            crystal = AseAtomsAdaptor.get_structure(bulk(Element.from_Z(z).symbol))
+        except (RuntimeError, ValueError):  # ase knows no crystal of it
+            continue
+        r = relax(crystal, fmax=.02)
+        if r.converged:
+            found[z] = r.energy_after
+    at = [slice(first, first + size) for first, size in zip(hull.first, hull.size)]
+    elements, amounts = [tuple(hull.Z[s].tolist()) for s in at], [tuple(hull.amounts[s].tolist()) for s in at]
+    names = [f"element-{Element.from_Z(z).symbol}" for z in found]
+    return Hull(elements + [(z,) for z in found], amounts + [(1,) for _ in found],
+                np.r_[hull.energy, list(found.values())], np.r_[hull.ids, names])
+
 def build_hull(
     crystals:Crystals,
     path:str|Path|None=None, # Of energies, to go on from
@@ -359,8 +384,8 @@ def build_hull(
 )->Hull:
     "A hull of crystals by CHGNet."
     energy = static_energies(crystals, path, progress) if energy is None else energy
-    return prune(lowest_entries(list(count_elements(crystals.numbers, crystals.offsets)), energy, crystals.ids), near,
-                 progress)
+    lowest = lowest_entries(list(count_elements(crystals.numbers, crystals.offsets)), energy, crystals.ids)
+    return prune(add_elements(lowest), near, progress)
 
 # %% ../nbs/19a_hull.ipynb #05f714e7
 RELAXED = ["id", "formula", "atoms", "energy", "above_hull", "spacegroup", "converged", "reason"]
