@@ -278,7 +278,8 @@ def decomposition(
     "What a composition falls apart into."
     m = mix(self, composition, leave_out)
     formulas = [self.formula(k) for k in m.rows]
-    return pd.DataFrame(dict(id=self.ids[m.rows], formula=formulas, share=m.shares.round(4), energy=self.energy[m.rows]))
+    rows = dict(id=self.ids[m.rows], formula=formulas, share=m.shares.round(4), energy=self.energy[m.rows])
+    return pd.DataFrame(rows)
 
 Hull.above, Hull.why, Hull.decomposition = above, why, decomposition
 
