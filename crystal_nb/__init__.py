@@ -5,6 +5,7 @@ _HOMES = dict(  # name -> the module that defines it
     load="apps.session", read="apps.session", fit="apps.session",
     presets="training", Config="training", prototypes="crystals",
     search="apps.neighbours", find_duplicates="apps.neighbours", alter="altering", CrystalFeaturizer="features",
+    predict="prediction", score="apps.score",
     explore="apps.explorer", will_it_survive="apps.survival_view")
 
 def __getattr__(name):
