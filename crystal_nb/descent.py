@@ -24,7 +24,8 @@ def expm(
 
 def by_strain(
     slope:np.ndarray,     # Derivative by the deformation, symmetric, `(3, 3)`, eV
-    l:np.ndarray, Q:np.ndarray, # Eigenvalues and vectors of the strain
+    l:np.ndarray,         # Eigenvalues of the strain, `(3,)`, unitless
+    Q:np.ndarray,         # Its eigenvectors, as columns, `(3, 3)`, unitless
 )->np.ndarray:            # `(6,)`, eV
     "The derivative by the strain, through that of the exponential (Daleckii & Krein 1965)."
     d, mean = l[:, None] - l, (l[:, None] + l)/2
@@ -78,7 +79,10 @@ class Descent:
     def structure(self)->Structure:
         return Structure(self.lattice, self.species, self.xyz, coords_are_cartesian=True)
 
-    def force(self, forces:np.ndarray, virial:np.ndarray)->float: # eV/Å and eV
+    def force(self,
+        forces:np.ndarray,  # `(atoms, 3)`, eV/Å
+        virial:np.ndarray,  # `(3, 3)`, eV
+    )->float:               # eV/Å
         "The largest force, or stress times volume per atom."
         largest = np.linalg.norm(forces, axis=1).max()
         return float(max(largest, np.linalg.norm(virial, axis=1).max()/len(forces)) if self.cell else largest)
@@ -110,13 +114,18 @@ class Descent:
         self.move(self.direction(slope))
         return False
 
-    def remember(self, moved:np.ndarray, bent:np.ndarray):
+    def remember(self,
+        moved:np.ndarray, # Step, `(3 atoms + 6,)`, Å and unitless
+        bent:np.ndarray,  # Change of the slope, `(3 atoms + 6,)`, eV/Å and eV
+    ):
         "Keep a step along which the slope rose, as it does in a valley."
         if moved @ bent > 1e-10*np.sqrt((moved @ moved)*(bent @ bent)):
             self.past = [*self.past[1 - self.memory:], (moved, bent)]
             self.trust = min(1., 1.5*self.trust)
 
-    def direction(self, slope:np.ndarray)->np.ndarray:
+    def direction(self,
+        slope:np.ndarray, # `(3 atoms + 6,)`, eV/Å and eV
+    )->np.ndarray:        # Step, `(3 atoms + 6,)`, Å and unitless
         "Where L-BFGS would go (Nocedal & Wright 2006, algorithm 7.4), from the springs as they turned out so far."
         d, parts, scale = slope.copy(), [], 1.
         for s, y in reversed(self.past):
@@ -130,7 +139,9 @@ class Descent:
             d += s*(part - (y @ d)/(s @ y))
         return -d
 
-    def move(self, d:np.ndarray):
+    def move(self,
+        d:np.ndarray, # Step, `(3 atoms + 6,)`, Å and unitless
+    ):
         "Go there, but not too far."
         atoms = np.linalg.norm(d[:-6].reshape(-1, 3), axis=1).max()/self.far
         self.q = self.q + d/max(1., max(atoms, np.linalg.norm(d[-6:])/self.stretch)/self.trust)

@@ -63,8 +63,8 @@ def find_pairs(
 
 # %% ../nbs/18e_forces.ipynb #8feb44de
 def find_angles(
-    i:np.ndarray, # First atom of each short pair, `(pairs,)`
-    j:np.ndarray, # Second atom
+    i:np.ndarray, # First atom of each short pair, `(pairs,)`, index
+    j:np.ndarray, # Second atom, `(pairs,)`, index
 )->tuple:         # Two bonds, 0 to 2 `pairs`, and their common atom, each `(angles,)`
     "All ordered couples of different bonds at one atom."
     center = np.concatenate([i, j])
@@ -83,9 +83,9 @@ class Batch(NamedTuple):
     Z:np.ndarray       # Atomic numbers, `(atoms,)`
     xyz:np.ndarray     # `(atoms, 3)`, Å
     lattice:np.ndarray # Rows a, b, c, `(crystals, 3, 3)`, Å
-    owner:np.ndarray   # Which crystal an atom belongs to, `(atoms,)`
-    i:np.ndarray       # First atom of each pair, `(pairs,)`; those of short pairs come first
-    j:np.ndarray       # Second atom
+    owner:np.ndarray   # Which crystal an atom belongs to, `(atoms,)`, index
+    i:np.ndarray       # First atom of each pair, `(pairs,)`, index; those of short pairs come first
+    j:np.ndarray       # Second atom, `(pairs,)`, index
     vector:np.ndarray  # From the second, at its image, to the first, `(pairs, 3)`, Å
     short:int          # How many pairs are short
 
@@ -120,7 +120,9 @@ class Gate(nn.Module):
         self.after = (core[1], gate[1]) if len(core) == 2 else None
         self.norms = gated.bn1, gated.bn2
 
-    def forward(self, x:Tensor)->Tensor: # `(rows, 128)` to `(rows, 64)`
+    def forward(self,
+        x:Tensor, # Sum of the pieces, `(rows, 128)`, unitless
+    )->Tensor:    # `(rows, 64)`, unitless
         if self.after:
             x = silu(x)
         core, gate = x[:, :64], x[:, 64:]
@@ -131,20 +133,29 @@ class Gate(nn.Module):
 # %% ../nbs/18e_forces.ipynb #a7a8a8f2
 class Graph(NamedTuple):
     "A batch as tensors, and what its shape gives the network."
-    i:Tensor          # Atoms of each pair, `(pairs,)`
-    j:Tensor
-    a:Tensor          # Pairs of each angle, `(angles,)`
-    b:Tensor
-    center:Tensor     # Atom of each angle
+    i:Tensor          # First atom of each pair, `(pairs,)`, index
+    j:Tensor          # Second atom, `(pairs,)`, index
+    a:Tensor          # First bond of each angle, `(angles,)`, index
+    b:Tensor          # Second bond, `(angles,)`, index
+    center:Tensor     # Atom of each angle, `(angles,)`, index
     weight:Tensor     # How much a bond counts, `(pairs, 64)`, unitless: nothing at 6 Å
-    angle_weight:Tensor # How much an angle counts, `(angles, 64)`: nothing where a bond has 3 Å
+    angle_weight:Tensor # How much an angle counts, `(angles, 64)`: nothing where a bond has 3 Å; unitless
 
-def at(x:Tensor, rows:Tensor)->Tensor:
+def at(
+    x:Tensor,    # Table, `(rows, features)`, unitless
+    rows:Tensor, # `(wanted,)`, index
+)->Tensor:       # `(wanted, features)`, unitless
     return x.index_select(0, rows)
 
 # %% ../nbs/18e_forces.ipynb #26e93623
-def hear_bonds(conv, gate:Gate, atom:Tensor, bond:Tensor, g:Graph)->Tensor:
-    "New features of the atoms, `(atoms, 64)`: CHGNet's `AtomConv`."
+def hear_bonds(
+    conv,        # `chgnet.model.layers.AtomConv`
+    gate:Gate,
+    atom:Tensor, # Features, `(atoms, 64)`, unitless
+    bond:Tensor, # `(pairs, 64)`, unitless
+    g:Graph,
+)->Tensor:       # `(atoms, 64)`, unitless
+    "New features of the atoms: CHGNet's `AtomConv`."
     center, neighbour = linear(atom, gate.pieces[0], gate.bias), linear(atom, gate.pieces[2])
     between = linear(bond, gate.pieces[1])
     there = at(center, g.i) + at(neighbour, g.j) + between
@@ -153,12 +164,25 @@ def hear_bonds(conv, gate:Gate, atom:Tensor, bond:Tensor, g:Graph)->Tensor:
     heard = torch.zeros_like(atom).index_add(0, g.i, there*g.weight).index_add(0, g.j, back*g.weight)
     return conv.mlp_out(heard) + atom
 
-def at_angles(gate:Gate, atom:Tensor, bond:Tensor, angle:Tensor, g:Graph)->Tensor:
-    "What a message at each angle is made of, `(angles, 64)`."
+def at_angles(
+    gate:Gate,
+    atom:Tensor,  # Features, `(atoms, 64)`, unitless
+    bond:Tensor,  # Of the short bonds, `(bonds, 64)`, unitless
+    angle:Tensor, # `(angles, 64)`, unitless
+    g:Graph,
+)->Tensor:        # `(angles, 64)`, unitless
+    "The message at each angle."
     a, b, turn = (linear(x, W) for x, W in zip((bond, bond, angle), gate.pieces))
     return gate(at(a, g.a) + at(b, g.b) + turn + at(linear(atom, gate.pieces[3], gate.bias), g.center))
 
-def hear_angles(conv, gate:Gate, atom:Tensor, bond:Tensor, angle:Tensor, g:Graph)->Tensor:
+def hear_angles(
+    conv,         # `chgnet.model.layers.BondConv`
+    gate:Gate,
+    atom:Tensor,  # Features, `(atoms, 64)`, unitless
+    bond:Tensor,  # Of the short bonds, `(bonds, 64)`, unitless
+    angle:Tensor, # `(angles, 64)`, unitless
+    g:Graph,
+)->Tensor:        # `(bonds, 64)`, unitless
     "New features of the short bonds: CHGNet's `BondConv`."
     message = at_angles(gate, atom, bond, angle, g)*g.angle_weight
     return conv.mlp_out(torch.zeros_like(bond).index_add(0, g.a, message)) + bond
@@ -183,7 +207,10 @@ class Evaluator:
         self.angle_gates = [Gate(c.twoBody_bond) for c in model.angle_layers]
         self.reference = model.composition_model.fc.weight.detach()[0].double().cpu().numpy()  # eV of an element
 
-    def graph(self, batch:Batch, vector:Tensor)->tuple:  # `Graph`, features of bonds and of angles
+    def graph(self,
+        batch:Batch,
+        vector:Tensor, # Of the pairs, `(pairs, 3)`, Å
+    )->tuple:          # `Graph`, features of bonds and of angles
         "What the network sees of the geometry."
         m, n = self.model, batch.short
         a, b, center = find_angles(batch.i[:n], batch.j[:n])
@@ -199,7 +226,13 @@ class Evaluator:
         g = Graph(i, j, a, b, center, m.bond_weights_ag(waves), at(near, a)*at(near, b))
         return g, m.bond_embedding(waves), angle
 
-    def network(self, Z:Tensor, g:Graph, bond:Tensor, angle:Tensor, short:int)->Tensor:  # eV, `(atoms,)`
+    def network(self,
+        Z:Tensor,     # Atomic numbers, `(atoms,)`
+        g:Graph,
+        bond:Tensor,  # Features, `(pairs, 64)`, unitless
+        angle:Tensor, # `(angles, 64)`, unitless
+        short:int,    # How many pairs are short
+    )->Tensor:        # eV, `(atoms,)`
         "Energy of each atom, without that of its element."
         m, atom = self.model, self.model.atom_embedding(Z - 1)
         bond, far = bond[:short], bond[short:]

@@ -67,7 +67,7 @@ def read_energies(
 def energies_of(
     crystals:list,    # `Crystal`s
     device:str="cpu",
-)->np.ndarray:        # eV per atom, `nan` where there is none
+)->np.ndarray:        # eV per atom, `(crystals,)`, `nan` where there is none
     "Energies of a few crystals in one pass; each alone if that fails."
     fit = [k for k, c in enumerate(crystals) if not unfit(c.structure)]
     energies = np.full(len(crystals), math.nan)
@@ -167,7 +167,7 @@ class Hull:
         among[list(Z)] = True
         return np.add.reduceat(among[self.Z], self.first) == self.size if len(self) else np.zeros(0, bool)
 
-    def fractions(self, Z, rows)->np.ndarray: # `(elements, entries)`
+    def fractions(self, Z, rows)->np.ndarray: # `(elements, entries)`, unitless
         "Shares of the elements in some entries."
         place, rows = np.zeros(128, int), np.asarray(rows, int)
         place[list(Z)] = range(len(Z))
@@ -229,8 +229,8 @@ def lowest_mixture(
 class Mixture(NamedTuple):
     "What a composition falls apart into."
     energy:float      # eV per atom, `nan` where there is none
-    rows:np.ndarray   # Entries of the hull
-    shares:np.ndarray # Of the atoms, one each
+    rows:np.ndarray   # Entries of the hull, `(used,)`, index
+    shares:np.ndarray # Of the atoms, `(used,)`, unitless
     why:str=""        # Why there is none
 
 def mix(
@@ -286,8 +286,8 @@ Hull.above, Hull.why, Hull.decomposition = above, why, decomposition
 # %% ../nbs/19a_hull.ipynb #bcbd28f5
 def lowest_entries(
     compositions:list,  # Pairs of atomic numbers and amounts, as from `count_elements`
-    energy:np.ndarray,  # eV per atom, `nan` where there is none
-    ids:np.ndarray,
+    energy:np.ndarray,  # eV per atom, `(crystals,)`, `nan` where there is none
+    ids:np.ndarray,     # Names, `(crystals,)`
 )->Hull:
     "The lowest entry of each composition."
     best = {}
@@ -415,8 +415,8 @@ def relaxed_table(
 # %% ../nbs/19a_hull.ipynb #1846c7d7
 def formation(
     compositions:list,  # As from `count_elements`
-    energy:np.ndarray,  # eV per atom
-)->np.ndarray:          # eV per atom, `nan` where an element has no entry of its own
+    energy:np.ndarray,  # eV per atom, `(crystals,)`
+)->np.ndarray:          # eV per atom, `(crystals,)`, `nan` where an element has no entry of its own
     "Energies of formation from the lowest entries of the elements."
     ends = np.full(128, np.nan)
     for (Z, n), e in zip(compositions, energy):

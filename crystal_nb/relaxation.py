@@ -165,8 +165,13 @@ class Walker:
     def stop(self, reason:str=""):
         self.reason, self.done = reason, True
 
-    def hear(self, energy:float, forces:np.ndarray, virial:np.ndarray, alone:bool):
-        "What the potential says: energy in eV per atom, eV/Å, eV; whether an atom has no neighbour."
+    def hear(self,
+        energy:float,      # eV per atom
+        forces:np.ndarray, # `(atoms, 3)`, eV/Å
+        virial:np.ndarray, # `(3, 3)`, eV
+        alone:bool,        # Has an atom no neighbour?
+    ):
+        "What the potential says of the place where it stands."
         if alone:
             return self.stop("an atom without a neighbour within 6 Å")
         if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(virial).all()):

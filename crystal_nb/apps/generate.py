@@ -363,7 +363,8 @@ def same_as_before(
     ids, structures, # Relaxed crystals, the lowest first
 )->dict:             # Id of a duplicate -> id of the first that it equals
     "Which of them are there twice."
-    crystals = [Crystal(i, s.lattice.matrix, np.array(s.atomic_numbers), s.frac_coords) for i, s in zip(ids, structures)]
+    crystals = [Crystal(i, s.lattice.matrix, np.array(s.atomic_numbers), s.frac_coords)
+                for i, s in zip(ids, structures)]
     found = find_duplicates(pack_crystals(crystals)) if crystals else pd.DataFrame(columns=["id", "same_as"])
     return dict(zip(found.id, found.same_as))
 
@@ -410,8 +411,9 @@ def print_relaxed(table, rows:int=20):
         shown.add_row(str(r.rank), r.id, r.formula, str(r.atoms), above, group, done)
     console.print(shown)
     twice, near = (table.same_as != "").sum(), (best.above_hull < .1).sum()
-    console.print(f"Relaxed: {len(best):,} different crystals, {twice:,} are there twice, {len(table) - len(best) - twice:,} "
-                  f"have no energy; {near:,} are within 0.1 eV per atom of the hull. Ranked in relaxed.csv.",
+    lost = len(table) - len(best) - twice
+    console.print(f"Relaxed: {len(best):,} different crystals, {twice:,} more that equal one of them, {lost:,} "
+                  f"without an energy; {near:,} are within 0.1 eV per atom of the hull. Ranked in relaxed.csv.",
                   soft_wrap=True, highlight=False, markup=False)
 
 # %% ../../nbs/apps/generate.ipynb #08177691
