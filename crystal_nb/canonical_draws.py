@@ -124,7 +124,7 @@ def sample_canonical(
     formula:str|None=None,                # Ask for this composition
     atoms:int|None=None,                  # Ask for so many atoms of it in the cell; default: those of the formula
     elements:list[str]|None=None,         # Ask for compositions of exactly these, drawn from the training crystals
-    free:bool=False,                      # Compositions that no training crystal has; default: those of training crystals
+    free:bool=False,                      # Compositions that are new; default: those of training crystals
     generator:torch.Generator|int=0,      # Source of randomness, or a seed
     guidance:float=2.,                    # Above 1: more of what was asked for, less variety
     progress:bool=True,                   # Show how far it is, if it takes long

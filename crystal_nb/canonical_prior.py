@@ -111,7 +111,7 @@ class RolePrior(nn.Module):
         self,
         x:Tensor,  # Between noise and code, `(batch, 298)`, in units of the codes' deviations
         t:Tensor,  # Time, `(batch,)`, from 0 to 1
-        c:Tensor,  # Composition, `(batch, width)`, from `makeup`, or `nothing`
+        c:Tensor,  # Composition, `(batch, width)`, from `makeup`, or `nothing`; unitless
     )->Tensor:     # Velocity, `(batch, 298)`, unitless
         e = t[:, None]*self.frequencies
         u = self.shift(self.time(torch.cat([e.sin(), e.cos()], 1)) + c)
@@ -129,7 +129,7 @@ EXCHANGE_REACH = 2.                                     # in Mendeleev numbers
 INERT = [2, 10, 18, 36, 54, 84, 85, 86, 87, 88]         # noble gases, and elements that no training crystal has
 
 @lru_cache
-def exchange_odds()->Tensor: # `(95, 95)`, float32; a row for each element, of no fixed sum
+def exchange_odds()->Tensor: # `(95, 95)`, float32; a row for each element, of no fixed sum, unitless
     "How likely an element is put in the place of another."
     M = torch.as_tensor(100*mendeleev(), dtype=torch.float32)
     odds = torch.exp(-(M[:, None] - M).abs()/EXCHANGE_REACH).fill_diagonal_(0)
@@ -170,7 +170,7 @@ def velocity_loss(
     prior:RolePrior,
     x1:Tensor,                  # Codes in units of their deviations, `(batch, 298)`
     makeup:Makeup,
-    t:Tensor,                   # Times, `(batch,)`
+    t:Tensor,                   # Times, `(batch,)`, from 0 to 1, unitless
     generator:torch.Generator,
     untold:float=0.,            # How often the composition is not told
 )->Tensor:                      # Mean squared error of the velocity, `()`, unitless
@@ -188,7 +188,7 @@ class Lessons(NamedTuple):
     "Codes to learn from."
     x:Tensor        # Codes by roles, `(frames, 298)`, float32, unitless; those of one crystal together
     makeup:Makeup   # Of each frame
-    first:Tensor    # First frame of each crystal, `(crystals,)`, int64
+    first:Tensor    # First frame of each crystal, `(crystals,)`, int64, indices
     frames:Tensor   # Number of its frames, `(crystals,)`, int64
     weight:Tensor   # How often it is drawn, `(crystals,)`, unitless
 
@@ -219,7 +219,7 @@ def draw_batch(
     lessons:Lessons,
     batch:int,
     generator:torch.Generator,
-)->Tensor:  # Rows of the lessons, `(batch,)`
+)->Tensor:  # Rows of the lessons, `(batch,)`, indices
     "Some crystals, a frame of each."
     i = torch.multinomial(lessons.weight, batch, replacement=True, generator=generator)
     return lessons.first[i] + (torch.rand(batch, generator=generator)*lessons.frames[i]).long()
@@ -462,7 +462,8 @@ def draw_makeups(
         some = few.take(torch.randint(len(few.Z), (n,), generator=generator))
         if new:
             some = exchange_elements(some, generator)
-            some = some.take(torch.tensor([key not in known for key in digest_makeups(some).tolist()], dtype=torch.bool))
+            fresh = [key not in known for key in digest_makeups(some).tolist()]
+            some = some.take(torch.tensor(fresh, dtype=torch.bool))
         found.append(some)
         if sum(len(s.Z) for s in found) >= n:
             break

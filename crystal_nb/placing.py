@@ -133,9 +133,10 @@ def free_charges(
     return torch.linalg.solve(A, (waves.conj() @ target[..., None]).real)[..., 0]
 
 def deal_anew(
-    x:Tensor, cost:Tensor, # From `place_greedily`
+    x:Tensor,     # Positions, `(batch, atoms, 3)`, unitless
+    cost:Tensor,  # Their sums of squared differences, `(batch,)`, unitless
     cells:Cells,
-)->tuple[Tensor,Tensor]:   # The same, no worse
+)->tuple[Tensor,Tensor]: # The same, no worse: `(batch, atoms, 3)` and `(batch,)`, unitless
     "Exchange atoms of different roles if that explains more."
     order = free_charges(x, cells.target).argsort(1, descending=True)
     swapped = x.gather(1, order[..., None].expand_as(x))

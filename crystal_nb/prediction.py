@@ -30,7 +30,7 @@ TEMPERATURE = .1  # eV per atom: by how much the energy must differ to count as 
 
 def credibility(
     share:np.ndarray,  # Probability of each proposal, `(proposals,)`, unitless
-    energy:np.ndarray, # Of each, eV per atom; nan where there is none
+    energy:np.ndarray, # Of each, `(proposals,)`, eV per atom; nan where there is none
     temperature:float=TEMPERATURE, # eV per atom
 )->np.ndarray:         # `(proposals,)`, unitless; larger is better
     "What proposals are put in order by."

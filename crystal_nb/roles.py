@@ -28,14 +28,14 @@ MOST_KINDS = 7  # elements in a crystal
 class Makeup(NamedTuple):
     "What crystals are made of, in the order of their roles."
     Z:Tensor       # Atomic numbers, `(batch, 7)`, int64; 0 = no such role
-    counts:Tensor  # Atoms of each in the cell, `(batch, 7)`, int64; 0 = no such role
+    counts:Tensor  # Number of atoms of each in the cell, `(batch, 7)`, int64, unitless; 0 = no such role
 
     @property
-    def atoms(self)->Tensor: # `(batch,)`, int64
+    def atoms(self)->Tensor: # `(batch,)`, int64, unitless
         return self.counts.sum(1)
 
     @property
-    def kinds(self)->Tensor: # `(batch,)`, int64
+    def kinds(self)->Tensor: # `(batch,)`, int64, unitless
         return (self.counts > 0).sum(1)
 
     def take(self, index)->"Makeup": # Of some crystals
@@ -43,7 +43,7 @@ class Makeup(NamedTuple):
 
 def order_roles(
     Z:np.ndarray,       # Different atomic numbers, `(kinds,)`
-    counts:np.ndarray,  # Atoms of each, `(kinds,)`
+    counts:np.ndarray,  # Number of atoms of each, `(kinds,)`, unitless
 )->np.ndarray:          # Their order, `(kinds,)`, indices
     "The rarest first; then by Mendeleev number."
     return np.lexsort((mendeleev()[Z], counts))
@@ -78,10 +78,10 @@ MOST_ATOMS = 40  # in a primitive cell
 class Roled(NamedTuple):
     "Crystals in frames that their roles choose; a crystal may occur in several."
     numbers:Tensor  # Cells, `(frames, 6)`, see `cell_to_numbers`, float64, unitless
-    role:Tensor     # Role of each atom, `(frames, atoms)`, int64; -1 = absent
+    role:Tensor     # Role of each atom, `(frames, atoms)`, int64, index; -1 = absent
     frac:Tensor     # Positions, `(frames, atoms, 3)`, in [0, 1), float64, unitless
     makeup:Makeup   # What they are made of, in a primitive cell
-    crystal:Tensor  # Which of the given crystals it is, `(frames,)`, int64
+    crystal:Tensor  # Which of the given crystals it is, `(frames,)`, int64, index
     gap:Tensor      # By how much the best frame scores higher, `(frames,)`, unitless
 
 def roles_of(
@@ -154,7 +154,7 @@ def role_orders()->Tensor: # `(146, 3)`, int64, unitless
     return orders_by_index(ROLE_ORDERS)
 
 def atom_charges(
-    role:Tensor,    # `(batch, atoms)`; -1 = absent
+    role:Tensor,    # Role of each atom, `(batch, atoms)`, index; -1 = absent
     makeup:Makeup,
 )->Tensor:          # `(batch, atoms)`, float64, unitless; 0 = absent
     "The charge of each atom."

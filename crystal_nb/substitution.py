@@ -25,16 +25,16 @@ from .structure_types import orders_of_kinds
 # %% ../nbs/18_substitution.ipynb #c1b662e3
 class Known(NamedTuple):
     "Known crystals whose formulas differ in the elements only."
-    counts:np.ndarray   # Atoms of each role in a formula unit, commonest first, `(roles,)`
+    counts:np.ndarray   # Number of atoms of each role in a formula unit, commonest first, `(roles,)`, unitless
     elements:np.ndarray # Which element has which role, atomic numbers, `(crystals, roles)`, uint8
-    types:np.ndarray    # Structure type of each, `(crystals,)`
+    types:np.ndarray    # Structure type of each, `(crystals,)`, index
     orders:np.ndarray   # Orders in which equally many roles can be taken, `(orders, roles)`, indices
     same:dict           # Type -> orders that make no difference to it, `(same,)`, indices; if there are several
 
 MOST_ORDERS = 120
 
 def role_orders(
-    counts:np.ndarray,  # Atoms of each role, commonest first, `(roles,)`
+    counts:np.ndarray,  # Number of atoms of each role, commonest first, `(roles,)`, unitless
 )->np.ndarray:          # `(orders, roles)`, indices; the first leaves all as it is
     "The orders in which roles can be taken; `MOST_ORDERS` at most."
     return np.array(orders_of_kinds(np.asarray(counts), MOST_ORDERS))
@@ -103,7 +103,8 @@ class Similarity(nn.Module):
     def embed(self,
         elements:Tensor,  # Atomic numbers, `(crystals, roles)`, int64
         share:Tensor,     # Of the atoms, `(roles,)`, unitless
-    )->tuple[Tensor,Tensor]: # Points of the elements `(crystals, roles, size)`, of the compositions `(crystals, whole)`
+        # Points of the elements `(crystals, roles, size)`, of the compositions `(crystals, whole)`, unitless
+    )->tuple[Tensor,Tensor]:
         "Elements in their company."
         n, k = elements.shape
         e, f = self.E[elements], share[:, None]
@@ -144,7 +145,7 @@ def log_kernels(
 # %% ../nbs/18_substitution.ipynb #d58161a6
 def log_shares(
     kernels:Tensor,   # Logarithms, of one composition, `(orders, crystals)`, unitless
-    types:np.ndarray, # `(crystals,)`, from 0
+    types:np.ndarray, # `(crystals,)`, index from 0
     known:Known,
 )->Tensor:            # Logarithms of probabilities, `(orders, types)`; -inf where an equal order has it
     "How probable each type is in each order."
@@ -160,7 +161,7 @@ def merge_equal(
     mass:Tensor,         # Of each order, `(orders,)`, unitless
     same:np.ndarray,     # Orders that make no difference, `(same,)`, indices
     orders:np.ndarray,   # `(orders, roles)`, indices
-)->Tensor:               # `(orders,)`: the mass of all equal orders at the first of them
+)->Tensor:               # `(orders,)`, unitless: the mass of all equal orders at the first of them
     "Count equal orders once."
     out = torch.zeros_like(mass)
     for i in range(len(mass)):
@@ -172,7 +173,7 @@ def merge_equal(
 # %% ../nbs/18_substitution.ipynb #d10901f0
 def composition_ids(
     known:Known,
-)->np.ndarray:   # `(crystals,)`, from 0; equal for equal compositions
+)->np.ndarray:   # `(crystals,)`, index from 0; equal for equal compositions
     "Which crystals have one composition."
     pairs = np.sort(known.counts.astype(np.int64)*256 + known.elements, 1)
     return np.unique(pairs, axis=0, return_inverse=True)[1].ravel()

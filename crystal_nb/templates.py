@@ -38,7 +38,7 @@ MOST_ATOMS, MOST_ROLES = 40, 8
 class Shells(NamedTuple):
     "What tells the structure of a crystal."
     kinds:np.ndarray  # Elements, commonest first, atomic numbers, `(kinds,)`, uint8
-    counts:np.ndarray # Atoms of each, `(kinds,)`
+    counts:np.ndarray # Number of atoms of each, `(kinds,)`, unitless
     around:np.ndarray # Distances from all atoms, mean and spread, `(80,)`, unitless
     pairs:np.ndarray  # Distances from kind to kind, `(kinds, kinds, 10)`, unitless
 
@@ -74,7 +74,7 @@ ONE_TYPE = .3
 
 class Sorted(NamedTuple):
     "Crystals of one anonymous formula, by type."
-    types:np.ndarray  # `(crystals,)`, from 0
+    types:np.ndarray  # `(crystals,)`, index from 0
     orders:np.ndarray # The order of its kinds that agrees with the first of its type, `(crystals,)`, index
     firsts:list       # Index of the first crystal of each type
     same:dict         # Type -> orders that make no difference to it, where there are several
@@ -117,18 +117,18 @@ STEPS = 2**16  # to which positions are rounded along an edge: 0.0002 Å in a ce
 @dataclass(eq=False)
 class Library:
     "Structure types, and the crystals that take them."
-    counts:np.ndarray    # Of each anonymous formula, commonest first, 0 for none, `(formulas, 8)`, uint8
+    counts:np.ndarray    # Of each anonymous formula, commonest first, 0 for none, `(formulas, 8)`, uint8, unitless
     starts:np.ndarray    # Index of the first crystal of each formula, and the number of all, `(formulas + 1,)`, int32
-    elements:np.ndarray  # Which element has which role, 0 for none, `(crystals, 8)`, uint8
-    types:np.ndarray     # Type of each, counted from 0 within its formula, `(crystals,)`, int32
-    atoms:np.ndarray     # In its cell, `(crystals,)`, uint8
+    elements:np.ndarray  # Atomic number of each role, 0 for none, `(crystals, 8)`, uint8, unitless
+    types:np.ndarray     # Type of each, counted from 0 within its formula, `(crystals,)`, int32, index
+    atoms:np.ndarray     # Number of atoms in its cell, `(crystals,)`, uint8, unitless
     volume:np.ndarray    # Per atom, `(crystals,)`, float32, Å³
     names:np.ndarray     # Text, one a line, `(bytes,)`, uint8
     cells:np.ndarray     # Index of the crystal of each cell, `(cells,)`, int32
     lattice:np.ndarray   # Of each cell, rows a, b, c, `(cells, 3, 3)`, float32, Å
-    roles:np.ndarray     # Of all atoms of the cells, `(atoms,)`, uint8
-    frac:np.ndarray      # Of all atoms of the cells, in `STEPS`, `(atoms, 3)`, uint16
-    same:np.ndarray      # Formula, type, an order that makes no difference to it, `(n, 3)`, int32
+    roles:np.ndarray     # Of all atoms of the cells, `(atoms,)`, uint8, index
+    frac:np.ndarray      # Of all atoms of the cells, in `STEPS`, `(atoms, 3)`, uint16, unitless
+    same:np.ndarray      # Formula, type, an order that makes no difference to it, `(n, 3)`, int32, index
     similarity:Similarity|None = field(default=None, repr=False)
 
     def __post_init__(self):
@@ -162,7 +162,7 @@ class Library:
 
 # %% ../nbs/18a_templates.ipynb #14f37cb5
 def reduced_counts(
-    counts:np.ndarray, # Atoms of each kind, `(kinds,)`
+    counts:np.ndarray, # Number of atoms of each kind, `(kinds,)`, unitless
 )->tuple:              # In a formula unit, commonest first
     "The anonymous formula."
     return tuple(sorted((counts//np.gcd.reduce(counts)).tolist(), reverse=True))
@@ -213,7 +213,7 @@ def build_library(
 
 def in_steps(
     frac:np.ndarray,  # Positions, any shape, unitless
-)->np.ndarray:        # Same shape, uint16
+)->np.ndarray:        # Same shape, uint16, unitless
     "Positions as they are stored."
     return (np.round(frac.astype(float)*STEPS).astype(np.int64) % STEPS).astype(np.uint16)
 
@@ -328,8 +328,8 @@ def element_volumes()->np.ndarray: # `(95,)`, logarithms; 0 where none is known;
 
 def expected_volume(
     asked:np.ndarray,   # Elements by role, atomic numbers, `(roles,)`
-    known:np.ndarray,   # Elements of known crystals by role, `(crystals, roles)`
-    counts:np.ndarray,  # Atoms of each role, `(roles,)`
+    known:np.ndarray,   # Atomic numbers of known crystals by role, `(crystals, roles)`, unitless
+    counts:np.ndarray,  # Number of atoms of each role, `(roles,)`, unitless
     volume:np.ndarray,  # Per atom of the known crystals, `(crystals,)`, Å³
     weight:np.ndarray,  # Of each, `(crystals,)`, unitless
 )->float:               # Å³ per atom
@@ -358,7 +358,7 @@ TOO_CLOSE = .6 # no two atoms of a proposal are as close as this, Å
 def read_formula(
     formula,       # "CaTiO3", a `Composition`, or atoms of each element `(94,)`
     most:int=250,  # Atoms that a code can hold
-)->np.ndarray:     # Atoms of each element, `(94,)`
+)->np.ndarray:     # Number of atoms of each element, `(94,)`, unitless
     "What is asked for."
     if isinstance(formula, np.ndarray):
         return formula.astype(int)
@@ -366,7 +366,7 @@ def read_formula(
     return count_atoms(text, None, most)
 
 def check_asked(
-    counts:np.ndarray,   # Atoms of each element, `(94,)`
+    counts:np.ndarray,   # Number of atoms of each element, `(94,)`, unitless
     formula:str,         # For the message
     atoms:int|None,      # Wanted in a cell
     library:Library,
@@ -403,7 +403,7 @@ def rows_allowed(
     known:Known,
     atoms:int|None,     # Only cells of so many
     leave_out:set,      # Reduced formulas
-)->np.ndarray:          # Indices within the formula
+)->np.ndarray:          # Indices within the formula, `(rows,)`
     "The known crystals that may be used."
     rows = np.arange(len(known.types))
     if atoms is not None:
@@ -414,7 +414,8 @@ def rows_allowed(
     return rows
 
 def spell_of(
-    elements:np.ndarray, counts:np.ndarray, # By role, `(roles,)` each
+    elements:np.ndarray, # Atomic numbers by role, `(roles,)`, unitless
+    counts:np.ndarray,   # Number of atoms by role, `(roles,)`, unitless
 )->str:
     "The reduced formula."
     order = np.argsort(elements)
@@ -482,8 +483,9 @@ def point_structures(
     return np.stack([type_vectors(s, np.arange(len(s.kinds))[None])[0] for s in find_shells(crystals)])
 
 def build_candidates(
-    library:Library, number:int, known:Known, rows:np.ndarray, # What may be used
-    Z:np.ndarray,        # Elements that are asked for, commonest first, `(roles,)`
+    library:Library, number:int, known:Known,
+    rows:np.ndarray,     # What may be used, `(rows,)`, indices
+    Z:np.ndarray,        # Atomic numbers that are asked for, commonest first, `(roles,)`, unitless
     kernels:np.ndarray,  # `(orders, rows)`, unitless
     shares:np.ndarray,   # `(orders, types)`, logarithms
     n:int, name:str,     # At most so many; the formula
