@@ -28,6 +28,7 @@ from ..files import LEDGER, atomic, refuse, write_text, written_by
 from ..evaluation import cell_to_cube
 from ..codes import CrystalCode
 from ..autoencoder import CrystalAutoencoder
+from ..canonical_model import CanonicalModel
 from ..generation import encode_upright, find_prior
 from ..canonical_draws import open_role_prior, sample_canonical
 from ..draws import DRAW_NOISE, check_request, draw_codes, read_draws
@@ -342,7 +343,7 @@ def decode_codes(
 def open_prior(
     model:CrystalCode,
     wanted:str|None=None, # "learned", "normal", a folder with prior.safetensors, or None: learned if there is one
-)->nn.Module|None:        # `FlowPrior` or `RolePrior`; None for N(0, 1)
+)->torch.nn.Module|None:        # `FlowPrior` or `RolePrior`; None for N(0, 1)
     "The prior to draw from."
     if isinstance(model, CanonicalModel):
         return open_role_prior(model, "learned" if wanted is None else wanted)
@@ -353,7 +354,7 @@ def open_prior(
             raise
 
 def digest_prior(
-    prior:nn.Module|None,
+    prior:torch.nn.Module|None,
 )->str: # 16 characters; "" for N(0, 1)
     "A hash of its weights."
     return "" if prior is None else digest(*prior.state_dict().values())
