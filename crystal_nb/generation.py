@@ -367,7 +367,9 @@ def warm_cosine(
 # %% ../nbs/17_generation.ipynb #c17e0019
 class PriorRun:
     "A prior in training: the network, the average of its weights, the optimizer, and the loss so far."
-    def __init__(self, prior:FlowPrior, lr:float, steps:int, seed:int):
+    rate, write, columns = staticmethod(warm_cosine), staticmethod(save_prior), ["step", "loss"]
+
+    def __init__(self, prior:nn.Module, lr:float, steps:int, seed:int):
         self.prior, self.lr, self.steps, self.seed = prior, lr, steps, seed
         self.average = copy.deepcopy(prior).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(prior.parameters(), lr, betas=(.9, .99), weight_decay=.01, fused=True)
@@ -382,10 +384,17 @@ class PriorRun:
         "One step: a batch, its gradient, and the average."
         g = make_generator(stream_seed(self.seed, "prior step", self.step))
         i = torch.randint(len(x), (batch,), generator=g)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr*warm_cosine(self.step, self.steps)
         with torch.autocast("cpu", torch.bfloat16):
             loss = flow_loss(self.prior, x[i], mask_condition(c[i], g), g)
+        return self.descend(loss)
+
+    def descend(
+        self,
+        loss:Tensor, # Of a batch, `()`, unitless
+    )->float:        # The same
+        "One step of the optimizer, and of the average."
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr*self.rate(self.step, self.steps)
         loss.backward()
         nn.utils.clip_grad_norm_(self.prior.parameters(), 1.)
         self.optimizer.step()
@@ -397,6 +406,41 @@ class PriorRun:
         self.step += 1
         return loss.item()
 
+    def row(self, loss:float)->dict:
+        "What the history says of the steps since the last row."
+        return dict(step=self.step, loss=loss)
+
+    def go_on(
+        self,
+        advance,        # Called for each step; gives the loss
+        out:Path,       # Folder for the prior and its checkpoints
+        notes:str,      # What it is trained on
+        every:int,      # Steps between rows of the history
+        minutes:float,  # Minutes between checkpoints
+        end:int,        # The last step
+        progress:bool,  # Show a progress bar
+        resume:str,     # Who goes on with it
+    ):
+        "Steps until the last, or until somebody interrupts."
+        total, since, saved = 0., self.step, time.monotonic()
+        bar = track(total=self.steps, desc="Learning the prior", unit="steps", show=progress, done=self.step)
+        with Stop(None, say if progress else lambda text: None) as leave, bar:
+            while self.step < end:
+                total += advance()
+                bar.update()
+                last = self.step == end or leave()
+                if self.step % every == 0 or last:
+                    self.history.append(self.row(total/(self.step - since)))
+                    total, since = 0., self.step
+                if last or time.monotonic() - saved > 60*minutes:
+                    self.save(out, notes.format(steps=self.step))
+                    saved = time.monotonic()
+                if last:
+                    break
+        if leave():
+            leave.pass_on(f"stopped after step {self.step:,} of {self.steps:,}; "
+                          f"{resume} with resume=True goes on from {out/'prior.pt'}")
+
     def save(self, out:Path, notes:str)->None:
         "Write what training needs to go on exactly, the history, and the prior."
         state = {name: getattr(self, name).state_dict() for name in ("prior", "average", "optimizer")}
@@ -404,7 +448,7 @@ class PriorRun:
             torch.save(state | dict(step=self.step), part)
         with atomic(out/"prior.csv") as part:
             self.losses().to_csv(part, index=False)
-        save_prior(self.average, out, notes)
+        self.write(self.average, out, notes)
 
     def load(self, out:Path)->None:
         "Go on where the run in `out` stopped."
@@ -415,8 +459,8 @@ class PriorRun:
         history = pd.read_csv(out/"prior.csv")
         self.history = history[history.step <= self.step].to_dict("records")
 
-    def losses(self)->pd.DataFrame: # `step`, `loss`
-        return pd.DataFrame(self.history, columns=["step", "loss"])
+    def losses(self)->pd.DataFrame: # Columns `self.columns`
+        return pd.DataFrame(self.history, columns=self.columns)
 
 # %% ../nbs/17_generation.ipynb #42073cb8
 @written_by("prior")
@@ -450,22 +494,6 @@ def fit_prior(
     if resume:
         run.load(out)
     x, end = run.prior.standardise(z), stop or steps
-    total, since, saved = 0., run.step, time.monotonic()
-    bar = track(total=steps, desc="Learning the prior", unit="steps", show=progress, done=run.step)
-    with Stop(None, say if progress else lambda text: None) as leave, bar:
-        while run.step < end:
-            total += run.advance(x, c, batch)
-            bar.update()
-            last = run.step == end or leave()
-            if run.step % 200 == 0 or last:
-                run.history.append(dict(step=run.step, loss=total/(run.step - since)))
-                total, since = 0., run.step
-            if last or time.monotonic() - saved > 60*minutes:
-                run.save(out, f"{len(z):,} crystals, {run.step:,} steps of {batch}")
-                saved = time.monotonic()
-            if last:
-                break
-    if leave():
-        leave.pass_on(f"stopped after step {run.step:,} of {steps:,}; "
-                      f"fit_prior with resume=True goes on from {out/'prior.pt'}")
+    notes = f"{len(z):,} crystals, {{steps:,}} steps of {batch}"
+    run.go_on(lambda: run.advance(x, c, batch), out, notes, 200, minutes, end, progress, "fit_prior")
     return run.average, run.losses()
