@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition, Element
 from scipy.optimize import linprog
-from .crystals import Crystal, Crystals, count_elements, pack_crystals, spell_formula
+from .crystals import Crystals, count_elements, pack_crystals, read_structure, spell_formula
 from .files import write_bytes
 from .reading import track
 from .matching import space_group
@@ -130,8 +130,7 @@ def in_passes(todo, counts, atoms:int):
         yield now
 
 def as_crystals(structures:list)->Crystals:
-    return pack_crystals([Crystal(str(k), s.lattice.matrix, np.array(s.atomic_numbers), s.frac_coords)
-                          for k, s in enumerate(structures)])
+    return pack_crystals([read_structure(str(k), s) for k, s in enumerate(structures)])
 
 # %% ../nbs/19a_hull.ipynb #3510f60d
 class Hull:

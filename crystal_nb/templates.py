@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_ATOMS', 'MOST_ROLES', 'ONE_TYPE', 'STEPS', 'ARRAYS', 'TOO_CLOSE', 'POOL', 'Shells', 'find_shells',
            'type_vectors', 'Sorted', 'sort_types', 'Library', 'reduced_counts', 'primitive', 'small_crystals',
-           'shells_of_chunk', 'build_library', 'in_steps', 'sort_group', 'join_groups', 'save_library', 'similarity_of',
+           'build_library', 'in_steps', 'sort_group', 'join_groups', 'save_library', 'similarity_of',
            'shipped_similarity', 'open_library', 'shipped_library', 'load_templates', 'element_volumes',
            'expected_volume', 'Proposal', 'read_formula', 'check_asked', 'as_crystal', 'rows_allowed', 'spell_of',
            'taken_for_same', 'cover', 'propose', 'point_structures', 'build_candidates']
@@ -185,9 +185,6 @@ def small_crystals(
     small = [c for c in small if len(c.numbers) <= most and len(set(c.numbers.tolist())) <= MOST_ROLES]
     return sorted(small, key=lambda c: len(c.numbers))
 
-def shells_of_chunk(crystals:list[Crystal])->list[Shells]:
-    "What a process does."
-    return find_shells(crystals)
 
 # %% ../nbs/18a_templates.ipynb #a1f4758e
 def build_library(
@@ -202,7 +199,7 @@ def build_library(
     if not crystals:
         raise ValueError(f"no crystal has at most {MOST_ATOMS} atoms in a primitive cell; give other crystals")
     chunks = [crystals[i:i + 200] for i in range(0, len(crystals), 200)]
-    shells = [s for part in track(map(shells_of_chunk, chunks), len(chunks), "Measuring", "chunks", show=progress)
+    shells = [s for part in track(map(find_shells, chunks), len(chunks), "Measuring", "chunks", show=progress)
               for s in part]
     groups = defaultdict(list)
     for i, s in enumerate(shells):

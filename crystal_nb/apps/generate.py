@@ -21,7 +21,7 @@ from matplotlib import animation
 from rich import box as boxes
 from rich.console import Console
 from rich.table import Table
-from ..crystals import Crystal, Crystals, pack_crystals
+from ..crystals import Crystals, pack_crystals, read_structure
 from ..reading import track
 from ..runs import ModelError
 from ..files import LEDGER, atomic, refuse, write_text, written_by
@@ -364,8 +364,7 @@ def same_as_before(
     ids, structures, # Relaxed crystals, the lowest first
 )->dict:             # Id of a duplicate -> id of the first that it equals
     "Which of them are there twice."
-    crystals = [Crystal(i, s.lattice.matrix, np.array(s.atomic_numbers), s.frac_coords)
-                for i, s in zip(ids, structures)]
+    crystals = [read_structure(i, s) for i, s in zip(ids, structures)]
     found = find_duplicates(pack_crystals(crystals)) if crystals else pd.DataFrame(columns=["id", "same_as"])
     return dict(zip(found.id, found.same_as))
 
