@@ -7,7 +7,8 @@ __all__ = ['EXCHANGE_REACH', 'INERT', 'CELL_WEIGHT', 'LARGE', 'LARGE_SHARE', 'KI
            'element_properties', 'MakeupEncoder', 'residual_block', 'RolePrior', 'exchange_odds', 'exchange_elements',
            'number_weights', 'draw_times', 'velocity_loss', 'Lessons', 'prepare_lessons', 'draw_batch',
            'save_role_prior', 'load_role_prior', 'hold_then_fall', 'RolePriorRun', 'new_role_prior', 'fit_role_prior',
-           'follow', 'draw_role_codes', 'flaw', 'draw_placed', 'digest_makeups', 'draw_makeups']
+           'follow', 'draw_role_codes', 'flaw', 'draw_placed', 'log_volume', 'toward_volume', 'digest_makeups',
+           'draw_makeups']
 
 # %% ../nbs/17f_canonical_prior.ipynb #cf246c74
 import math
@@ -353,21 +354,21 @@ def fit_role_prior(
 def follow(
     prior:RolePrior,
     x:Tensor,                 # Where to begin, `(batch, 298)`, in units of the codes' deviations
-    makeup:Makeup|Tensor,     # What the crystals are made of; or as `prior.makeup` tells it, `(batch, width)`, unitless
+    makeup:Makeup,            # What the crystals are made of
     start:float, end:float,   # Times: 0 is noise, 1 a code
     steps:int=12,             # Of Heun's method from 0 to 1: two velocities each
     guidance:float=1.,        # 1: the composition as learned; above: more of it
-    steer=None,               # Another velocity, `(batch, 298)`: a function of code, velocity and time; None: none
+    steer=None,               # What to add to the velocity, such as `toward_volume`; None: nothing
 )->Tensor:                    # Where they end, `(batch, 298)`, in units of the codes' deviations
     "Follow the velocity from one time to another."
-    c = makeup if isinstance(makeup, Tensor) else prior.makeup(makeup)
+    c = prior.makeup(makeup)
 
     def velocity(x, t):
         at = x.new_full((len(x),), float(t))
         v = prior(x, at, c)
         if guidance != 1:
             v = v.lerp(prior(x, at, prior.nothing.expand_as(c)), 1 - guidance)
-        return v if steer is None else v + steer(x, v, float(t))
+        return v if steer is None else v + steer(prior, makeup, x, v, float(t))
 
     times = np.linspace(start, end, max(1, round(steps*abs(end - start))) + 1)
     for a, b in zip(times, times[1:]):
@@ -418,6 +419,28 @@ def draw_placed(
         if not len(rows):
             break
     return best
+
+# %% ../nbs/17f_canonical_prior.ipynb #b1e2059b
+def log_volume(
+    x:Tensor,        # Codes by roles, `(batch, 298)`, unitless
+    makeup:Makeup,
+)->Tensor:           # Logarithm of the volume of an atom in Å³, `(batch,)`, float64; nan where there is no cell
+    return unpack_roles(x, makeup).lattice.det().abs().log() - makeup.atoms.log()
+
+def toward_volume(
+    volume:float,    # Of an atom, Å³
+    reach:float=.5,  # The largest correction, in units of the logarithm of the volume
+):                   # For `follow`
+    "Steer draws to a volume."
+    def steer(prior, makeup, x, v, t):
+        with torch.enable_grad():
+            end = (x + (1 - t)*v).detach().requires_grad_()
+            size = log_volume(end*prior.std + prior.mean, makeup)
+            slope = torch.autograd.grad(size.nansum(), end)[0].nan_to_num()
+        lacks = (math.log(volume) - size.detach()).clamp(-reach, reach)
+        step = (lacks/slope.square().sum(1).clamp_min(1e-6)).nan_to_num().float()
+        return step[:, None]*slope/max(1 - t, .05)
+    return steer
 
 # %% ../nbs/17f_canonical_prior.ipynb #d898981d
 def digest_makeups(
