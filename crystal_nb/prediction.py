@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['TEMPERATURE', 'COLUMNS', 'SAME', 'CAPS', 'LACKS_CHGNET', 'credibility', 'Prediction', 'structure_distance',
-           'same_structures', 'check_prediction', 'relaxed_crystals', 'describe_proposals', 'failed_row', 'predict_one',
-           'once', 'predict', 'join_tables']
+           'known_points', 'nearest_known', 'same_structures', 'check_prediction', 'relaxed_crystals',
+           'describe_proposals', 'proposal_row', 'energy_columns', 'failed_row', 'predict_one', 'once', 'predict',
+           'join_tables']
 
 # %% ../nbs/19b_prediction.ipynb #c4a87024
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
@@ -21,8 +23,9 @@ from .reading import track
 from .matching import space_group
 from .canonical_model import CanonicalModel
 from .substitution import role_orders
-from .templates import Proposal, find_shells, load_templates, propose, read_formula, type_vectors
-from .relaxation import relax_all
+from .templates import Library, Proposal, find_shells, load_templates, propose, read_formula
+from .templates import reduced_counts, type_vectors
+from .relaxation import Relaxed, relax_all
 from .hull import load_hull
 
 # %% ../nbs/19b_prediction.ipynb #dc256c43
@@ -41,7 +44,7 @@ def credibility(
 
 # %% ../nbs/19b_prediction.ipynb #2eee020c
 COLUMNS = ["id", "formula", "rank", "file", "from", "from_formula", "atoms", "energy", "above_hull", "spacegroup",
-           "converged", "distance", "volume", "share", "notes"]
+           "converged", "distance", "nearest", "moved", "volume", "share", "notes"]
 
 @dataclass(repr=False)
 class Prediction:
@@ -91,6 +94,35 @@ def structure_distance(
     orders = role_orders(x.counts)
     return float(np.linalg.norm(type_vectors(x, orders) - type_vectors(y, orders[:1]), axis=1).min())
 
+@lru_cache(32)
+def known_points(
+    library:Library,
+    formula:int,                 # Number of an anonymous formula
+)->tuple[np.ndarray,np.ndarray]: # Structures as points, `(cells, numbers)`, unitless; their crystals, `(cells,)`, index
+    "All known structures of an anonymous formula. To measure hundreds of cells takes a second, so it is done once."
+    keys = [key for key in library.places if key[0] == formula]
+    cells = [library.cell(*key) for key in keys]
+    shells = find_shells([Crystal("", lattice, roles + 1, frac) for lattice, roles, frac in cells])
+    as_they_are = np.arange(len(shells[0].kinds))[None]
+    crystals = library.cells[[library.places[key] for key in keys]]
+    return np.concatenate([type_vectors(s, as_they_are) for s in shells]), crystals
+
+def nearest_known(
+    crystal:Crystal,
+    library:Library|None=None, # None: the shipped one
+)->tuple[float,str]:           # Distance, unitless, nan if no known crystal has as many atoms of each kind; its name
+    "The known structure that is nearest, whatever the elements."
+    library, (mine,) = library or load_templates(), find_shells([crystal])
+    formula = library.formulas.get(reduced_counts(mine.counts))
+    if formula is None:
+        return np.nan, ""
+    points, crystals = known_points(library, formula)
+    vectors = type_vectors(mine, role_orders(mine.counts))
+    square = (vectors**2).sum(1)[:, None] + (points**2).sum(1) - 2*vectors @ points.T
+    order, best = np.unravel_index(square.argmin(), square.shape)
+    return float(np.linalg.norm(vectors[order] - points[best])), library.ids[crystals[best]]
+
+# %% ../nbs/19b_prediction.ipynb #f44afc07
 SAME = .2  # crystals of one composition that are nearer to each other are one
 
 def same_structures(
@@ -135,6 +167,7 @@ def describe_proposals(
     formula:str,
     proposals:list[Proposal],
     caps:dict|None,          # For the relaxation; None: none
+    library:Library|None=None, # Of the known crystals; None: the shipped one
     temperature:float=TEMPERATURE,
 )->tuple[pd.DataFrame,list[Crystal]]: # Rows, `COLUMNS`; the crystals; the most credible first
     "Relax, put in order, leave out what is there twice."
@@ -144,20 +177,40 @@ def describe_proposals(
     order = np.argsort(-credibility([p.share for p in proposals], energy, temperature), kind="stable")
     first, rows, kept = same_structures([after[i] for i in order]), [], []
     for k, i in enumerate(order):
-        if first[k] != k:
-            continue
-        rank, p, c, r = len(rows) + 1, proposals[i], after[i], relaxed[i]
-        kept.append(c._replace(id=f"{formula}-{rank}"))
-        notes = ["a crystal of this formula is known"*p.itself, r.reason if r else ""]
-        rows.append({
-            "id": kept[-1].id, "formula": formula, "rank": rank, "file": "", "from": p.source,
-            "from_formula": p.source_formula, "atoms": len(c.numbers), "energy": energy[i],
-            "above_hull": load_hull().above(c.structure.composition, energy[i]) if r else np.nan,
-            "spacegroup": space_group(c.structure, .1), "converged": r.converged if r else pd.NA,
-            "distance": structure_distance(c, p.crystal), "volume": abs(np.linalg.det(c.lattice))/len(c.numbers),
-            "share": p.share, "notes": "; ".join(filter(None, notes))})
+        if first[k] == k:
+            kept.append(after[i]._replace(id=f"{formula}-{len(rows) + 1}"))
+            rows.append(proposal_row(formula, len(kept), proposals[i], kept[-1], relaxed[i], library))
     return pd.DataFrame(rows, columns=COLUMNS), kept
 
+def proposal_row(
+    formula:str, rank:int,
+    proposal:Proposal,
+    crystal:Crystal,      # Where it ended
+    relaxed:Relaxed|None, # What became of it; None: it was not relaxed
+    library:Library|None,
+)->dict:                  # `COLUMNS`
+    "What there is to say of a crystal."
+    notes = ["a crystal of this formula is known"*proposal.itself, relaxed.reason if relaxed else ""]
+    distance, nearest = nearest_known(crystal, library) if relaxed else (0., "")
+    return {
+        "id": crystal.id, "formula": formula, "rank": rank, "file": "", "from": proposal.source,
+        "from_formula": proposal.source_formula, "atoms": len(crystal.numbers), **energy_columns(crystal, relaxed),
+        "spacegroup": space_group(crystal.structure, .1), "converged": relaxed.converged if relaxed else pd.NA,
+        "distance": distance, "nearest": nearest,
+        "moved": structure_distance(crystal, proposal.crystal) if relaxed else np.nan,
+        "volume": abs(np.linalg.det(crystal.lattice))/len(crystal.numbers),
+        "share": proposal.share, "notes": "; ".join(filter(None, notes))}
+
+def energy_columns(
+    crystal:Crystal,
+    relaxed:Relaxed|None,
+)->dict:                  # eV per atom; nan where there is none
+    "Its energy, and that above the hull."
+    energy = relaxed.energy_after if relaxed else np.nan
+    above = load_hull().above(crystal.structure.composition, energy) if relaxed else np.nan
+    return dict(energy=energy, above_hull=above)
+
+# %% ../nbs/19b_prediction.ipynb #66212048
 def failed_row(formula:str, reason:str)->pd.DataFrame:
     "The row of a formula without a prediction."
     return pd.DataFrame([{"id": f"{formula}-0", "formula": formula, "notes": reason}], columns=COLUMNS)
@@ -174,7 +227,7 @@ def predict_one(
             return failed_row(formula, "all templates put two atoms on top of each other"), []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return describe_proposals(formula, proposals, caps)
+            return describe_proposals(formula, proposals, caps, library)
     except ValueError as e:
         return failed_row(formula, " ".join(str(e).split())), []
 
