@@ -362,9 +362,10 @@ def alter(
 @app.command(help="Predict crystals of formulas, the most credible first.\n\n"
     "Known structure types with the elements of the formula, relaxed with CHGNet (the extra relax). Writes into DIR: "
     "predicted.csv (formula, rank, file, from: the known crystal, atoms, energy and energy above the hull in eV per "
-    "atom by CHGNet, space group, converged, distance: from the structure of the known crystal, volume per atom, "
-    "share: its probability among known types, notes) and cif/. A formula that cannot be predicted has a row without "
-    "a rank, and its reason in notes. Structure types that no known crystal has cannot come out.")
+    "atom by CHGNet, space group, converged, distance: to the nearest known structure, whatever its elements; up to "
+    "0.3 is one type; nearest: a known crystal that has it; moved: distance from the template after relaxation; volume "
+    "per atom, share: its probability among known types, notes) and cif/. A formula that cannot be predicted has a row "
+    "without a rank, and its reason in notes. Structure types that no known crystal has cannot come out.")
 @one_line
 def predict(
     formulas:Annotated[list[str], typer.Argument(metavar="FORMULA ...", help="Such as KMgF3 LiFePO4.")],
@@ -379,13 +380,15 @@ def predict(
              "Default: the types that ship.")]=None,
     leave_out:Annotated[list[str]|None, typer.Option("--leave-out", metavar="FORMULA",
         help="Do not use known crystals of this formula; several times for several.")]=None,
+    jobs:Annotated[int, typer.Option("--jobs", metavar="N", min=1,
+        help="Formulas that are predicted at the same time, each in a process of its own, with one thread.")]=1,
     format:Format="cif",
     resume:Resume=True,
 ):
     "Propose, relax, put in order, write, print."
     from crystal_nb.apps.predict import predict_source
     from crystal_nb.apps.writers import read_formats
-    how = dict(anew=not resume, formats=read_formats(format))
+    how = dict(anew=not resume, formats=read_formats(format), jobs=jobs)
     predict_source(formulas, out, n, atoms, relax, templates, tuple(leave_out or ()), **how)
 
 # %% ../../nbs/apps/cli.ipynb #b1600003
