@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CARD', 'as_item', 'write_formula', 'predict_chunk', 'fail_formula', 'predictions', 'predict_formulas',
-           'forget_unfinished', 'predict_source', 'print_predicted', 'make_templates']
+           'forget_unfinished', 'predict_source', 'print_predicted', 'write_card', 'make_templates']
 
 # %% ../../nbs/apps/predict.ipynb #a4c0d44a
 import os
@@ -18,7 +18,7 @@ import torch
 from ..crystals import Crystal
 from ..reading import track
 from ..evaluation import Decoded
-from ..templates import build_library, load_templates, save_library
+from ..templates import MOST_ATOMS, Library, build_library, load_templates, save_library
 from ..prediction import CAPS, check_prediction, failed_row, join_tables, once, predict_one
 from .session import read
 from .parallel import parallel_map
@@ -176,12 +176,29 @@ def print_predicted(
 # %% ../../nbs/apps/predict.ipynb #a42b9007
 CARD = """# Templates
 
-{crystals:,} crystals of at most 40 atoms in a primitive cell, sorted into structure types; {cells:,} cells, of
-{formulas:,} anonymous formulas. `templates.safetensors` holds the types, and of every crystal its name, its volume, and
-which element has which role. `similarity.safetensors` says which elements replace each other.
+- `templates.safetensors`: {crystals:,} crystals of at most {most} atoms in a primitive cell, sorted into
+  {types:,} structure types of {formulas:,} anonymous formulas; the cells of {cells:,} of them, one a type
+  and number of atoms; of every crystal which element has which role, its volume per atom and its name.
+- `similarity.safetensors`: which elements replace each other, as shipped with crystal_nb, not learned from
+  these crystals.
 
-Made from {source} by `crystal_nb templates SOURCE --out FOLDER`, version {version}.
+Made from {source}{part} by `crystal_nb templates SOURCE --out FOLDER`, version {version}.
 """
+
+def write_card(
+    library:Library,
+    out:Path,         # Folder of the library
+    source:str,       # What was read
+    limit:int|None,   # How much of it
+):
+    "Say what a library holds."
+    from crystal_nb import __version__
+    formula = np.repeat(np.arange(len(library.formulas)), np.diff(library.starts))
+    types = len(np.unique(np.stack([formula, library.types]), axis=1).T)
+    part = f", its first {limit:,} entries," if limit else ""
+    text = CARD.format(crystals=len(library), cells=len(library.cells), types=types, formulas=len(library.formulas),
+                       most=MOST_ATOMS, source=os.path.basename(source), part=part, version=__version__)
+    write_text(out/"README.md", text)
 
 def make_templates(
     source:str,           # What holds crystals
@@ -189,7 +206,6 @@ def make_templates(
     limit:int|None=None,  # Read only so many
 ):
     "Sort crystals into types, and write them."
-    from crystal_nb import __version__
     with made_folder(out), written_by("templates"):
         for name in ("templates.safetensors", "similarity.safetensors", "README.md"):
             refuse(out/name)
@@ -198,6 +214,5 @@ def make_templates(
             raise nothing_left(source, skipped)
         library = build_library(crystals, map=parallel_map, progress=True)
         save_library(library, out)
-        write_text(out/"README.md", CARD.format(crystals=len(library), cells=len(library.cells), version=__version__,
-                                                formulas=len(library.formulas), source=os.path.basename(source)))
+        write_card(library, out, source, limit)
     print(f"{library!r} written to {out}; crystal_nb predict FORMULA --templates {out} uses it.")
