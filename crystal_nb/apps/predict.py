@@ -160,7 +160,7 @@ def print_predicted(
     rows:int=30, # At most so many are printed
 ):
     "Print the rows, and what could not be predicted."
-    ranked = table[table["rank"].notna()]
+    ranked = table[table["rank"].notna()].astype({"rank": "Int64", "atoms": "Int64", "spacegroup": "Int64"})
     relaxed = ["energy", "above_hull", "distance"]*bool(ranked["energy"].notna().any())
     columns = ["formula", "rank", "from", "atoms", *relaxed, "spacegroup", "converged", "share"]
     columns = [c for c in columns if ranked[c].notna().any()]
@@ -169,7 +169,7 @@ def print_predicted(
     if len(ranked) > rows:
         print(f"... and {len(ranked) - rows:,} more in predicted.csv.")
     for row in table[table["rank"].isna()].head(rows).itertuples():
-        print(f"{row.formula}: no prediction: {row.notes}")
+        print(f"{row.formula}: no prediction: {row.notes.removeprefix(f'{row.formula}: ')}")
     print(f"{len(ranked):,} crystals of {ranked.formula.nunique():,} formulas, {table['rank'].isna().sum():,} formulas "
           f"without. Written to {out}: predicted.csv and cif/.")
 
