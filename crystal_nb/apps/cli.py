@@ -300,9 +300,8 @@ def interpolate(
     steps:Annotated[int, typer.Option("--steps", metavar="N", min=2, max=10_000,
         help="Points on the way, the ends included.")]=9,
     model:Model="repeating",
-    kind:Annotated[Literal["linear", "spherical", "flow"]|None, typer.Option("--path",
-        help="Straight, on the sphere, or through the noise of the learned prior. "
-             "Default: flow, if the model has one.")]=None,
+    kind:Annotated[Literal["linear", "spherical"]|None, typer.Option("--path",
+        help="Straight, which is the default, or on the sphere.")]=None,
     movie:Annotated[bool, typer.Option("--movie", help="Draw the way as path.gif and path.mp4.")]=False,
     format:Format="cif",
     device:Device=None,

@@ -491,7 +491,7 @@ def walk_between(
     steps:int=9,           # Points, the ends included
     model:str="repeating", # Name of a model, or its folder
     device:str="cpu",      # Where it is to run
-    kind:str|None=None,    # "linear", "spherical", "flow"; None: flow, if the model has a learned prior
+    kind:str|None=None,    # Of the path, see `paths.interpolate`
     film:bool=False,       # Draw path.gif and path.mp4
     anew:bool=False,       # Replace what an earlier run left
     formats:tuple=("cif",),# Of `writers.FORMATS`
@@ -499,9 +499,9 @@ def walk_between(
     "Read two crystals, walk, write, print."
     with open_results(out, "interpolate"):
         autoencoder, ends = load(model, device), [read_one(a), read_one(b)]
-        kind, prior = choose_path(autoencoder, kind)
+        kind = choose_path(autoencoder, kind)
         with track(desc="Finding the way"):
-            z = codes_between(autoencoder, *ends, steps, kind, prior or "learned")
+            z = codes_between(autoencoder, *ends, steps, kind)
         made = describe_run("interpolate", model, source=[a, b], steps=steps, path=kind, film=film, codes=digest(z))
         batches = [(rows + 1, noise) for rows, noise in in_batches(steps - 2, DRAW_NOISE)]
         first, last = ((np.array([i]), min(DRAW_NOISE, .01)) for i in (0, steps - 1))

@@ -59,13 +59,13 @@ def make_passage(
     model:CrystalCode,
     a, b,                 # Crystals: paths, `Structure`s, ASE `Atoms`, whatever `read` takes
     steps:int=21,         # Points, the ends included
-    kind:str|None=None,   # "linear", "spherical", "flow"; None: "flow" if there is a learned prior
+    kind:str|None=None,   # Of the path, see `paths.interpolate`
     noise:float=DRAW_NOISE, # For the fit, see `draws.read_draws`
 )->Passage:
     "Every crystal on a path, read."
-    kind, prior = choose_path(model, kind)
+    kind = choose_path(model, kind)
     ends = [one_crystal(x).structures()[0] for x in (a, b)]
-    g = interpolate(model, *ends, steps, kind, prior, noise, progress=True)
+    g = interpolate(model, *ends, steps, kind, noise, progress=True)
     rho = np.concatenate([model.density(z).cpu().numpy()[:, 0] for z in g.z.split(32)])
     names = tuple(formula_of([site.specie.Z for site in end]) for end in ends)
     atoms = g.atoms if model.boxed else [in_middle(d, model.box) for d in g.atoms]
@@ -318,7 +318,7 @@ def navigate(
     a, b,                       # Crystals: paths, `Structure`s, ASE `Atoms`, whatever `read` takes
     model="unit-cell",          # Name or folder of a model, such as "canonical", or the model
     steps:int=21,               # Points, the ends included
-    kind:str|None=None,         # Path: "linear", "spherical" or "flow"; None: "flow" if the model has a learned prior
+    kind:str|None=None,         # Of the path, see `paths.interpolate`
     folder=".",                 # Where "save CIF" writes
     static:bool=False,          # A plain picture instead of a slider
 ):                              # A `Navigator`, or a matplotlib figure
