@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['makeup_of_formula', 'only_elements', 'choose_makeups', 'as_decoded', 'encode_placed', 'describe_placed',
-           'open_role_prior', 'sample_canonical']
+           'open_role_prior', 'sample_canonical', 'encode_drawn', 'sample']
 
 # %% ../nbs/17g_canonical_draws.ipynb #d8c7e97e
 from pathlib import Path
@@ -15,11 +15,12 @@ from torch import Tensor
 from .samples import make_generator
 from .structure_factors import HEAD
 from .canonical import encode_canonical
-from .models import ModelError
 from .evaluation import Decoded
-from .codes import NO_ATOMS
+from .codes import NO_ATOMS, CrystalCode
+from .autoencoder import find_model
 from .canonical_model import CanonicalModel
-from .draws import MOST_REST, Generated, check_request, check_seed, count_atoms, describe_draws
+from .draws import MOST_REST, Generated, check_request, check_seed, count_atoms, describe_draws, draw_codes
+from .draws import read_draws
 from .roles import MOST_ATOMS, MOST_KINDS, Makeup, makeup_of
 from .placing import Placed
 from .canonical_prior import RolePrior, draw_makeups, draw_placed, load_role_prior
@@ -102,25 +103,17 @@ def describe_placed(
 
 # %% ../nbs/17g_canonical_draws.ipynb #0c036bb4
 def open_role_prior(
-    model:CanonicalModel,
-    prior:RolePrior|str|Path="learned",  # "learned": the model's own; a folder with one; a prior
+    prior:RolePrior|str|Path="learned",  # "learned": the one that ships; a folder with one; a prior
 )->RolePrior:
     "The prior that crystals are drawn from."
     if isinstance(prior, RolePrior):
         return prior
-    if prior == "normal":
-        raise ModelError("no draw from N(0, 1) is the canonical code of a crystal; use the learned prior")
-    if prior != "learned":
-        return load_role_prior(prior)
-    if model.folder is None:
-        raise ModelError("no learned prior is known for a model that was not loaded from a folder; "
-                         "give the folder of one as prior")
-    return load_role_prior(model.folder)
+    return load_role_prior(find_model("canonical") if prior == "learned" else prior)
 
 def sample_canonical(
     model:CanonicalModel,
     n:int=16,
-    prior:RolePrior|str|Path="learned",   # "learned": the model's own; a folder with one; or a prior
+    prior:RolePrior|str|Path="learned",   # "learned": the one that ships; a folder with one; or a prior
     formula:str|None=None,                # Ask for this composition
     atoms:int|None=None,                  # Ask for so many atoms of it in the cell; default: those of the formula
     elements:list[str]|None=None,         # Ask for compositions of exactly these, drawn from the training crystals
@@ -132,7 +125,7 @@ def sample_canonical(
 )->Generated:
     "Draw crystals, with their canonical codes."
     check_request(n, formula, atoms, elements, free, guidance)
-    prior, generator = open_role_prior(model, prior), make_generator(check_seed(generator))
+    prior, generator = open_role_prior(prior), make_generator(check_seed(generator))
     makeup = choose_makeups(prior, n, formula, atoms, elements, free, generator)
     placed = []
     with track(total=n, desc="Drawing crystals", unit="draws", show=progress) as bar:
@@ -141,4 +134,37 @@ def sample_canonical(
             bar.update(len(rows))
     return describe_placed(model, placed)
 
-CanonicalModel.sample = sample_canonical
+# %% ../nbs/17g_canonical_draws.ipynb #17a0d002
+def encode_drawn(
+    model:CrystalCode,
+    drawn:Generated,    # Crystals, with codes of another kind
+)->Generated:           # With this model's; and a column `reason`, why there is none
+    "Draws with the codes of a model."
+    z, atoms = torch.full((len(drawn.atoms), model.latents), torch.nan), list(drawn.atoms)
+    rows = [i for i, d in enumerate(atoms) if len(d.Z)]
+    if rows:
+        some, skipped = model.encode([atoms[i].structure for i in rows], return_skipped=True)
+        z[rows] = some.float().cpu()
+        for k, reason in skipped.reason.items():
+            atoms[rows[k]] = atoms[rows[k]]._replace(reason=reason)
+    return Generated(z, atoms, atoms, drawn.table.assign(reason=[d.reason for d in atoms]))
+
+def sample(
+    model:CrystalCode,
+    n:int=16,
+    prior:RolePrior|str|Path="learned",  # As for `open_role_prior`; or "normal": N(0, 1), for a model with a box
+    formula:str|None=None, atoms:int|None=None, elements:list[str]|None=None, free:bool=False, # As `sample_canonical`
+    generator:torch.Generator|int=0,     # Source of randomness, or a seed
+    guidance:float=2.,                   # Above 1: more of what was asked for, less variety
+    progress:bool=True,                  # Show how far it is, if it takes long
+    **how,                               # What else `sample_canonical` takes
+)->Generated:
+    "Draw crystals, with codes of the model."
+    asked = dict(formula=formula, elements=elements) | how
+    if isinstance(prior, str) and prior == "normal":
+        check_request(n, formula, atoms, elements, free, guidance)
+        return read_draws(model, draw_codes(model, n, generator, **asked), progress=progress)
+    canonical = isinstance(model, CanonicalModel)
+    asked |= dict(atoms=atoms, free=free, generator=generator, guidance=guidance, progress=progress)
+    drawn = sample_canonical(model if canonical else CanonicalModel(), n, prior, **asked)
+    return drawn if canonical else encode_drawn(model, drawn)

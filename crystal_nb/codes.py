@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import chain
 from time import perf_counter
 from typing import NamedTuple
@@ -236,6 +237,13 @@ class CrystalCode:
             return [NO_ATOMS._replace(reason=reason) if reason else next(rest) for reason in reasons]
         found = at_their_rows(after)
         return found if before is after else at_their_rows(before), found
+
+    def sample(self,
+        n:int=16,
+        **how,  # As for `canonical_draws.sample`: `formula`, `elements`, `prior` and so on
+    ):          # `draws.Generated`
+        "New crystals, with codes of this kind."
+        return import_module("crystal_nb.canonical_draws").sample(self, n, **how)  # a page far below
 
     def reconstruct(self,
         source,              # As for `encode`

@@ -68,7 +68,7 @@ def codes_between(
     kind = choose_path(model, kind)
     z, skipped = model.encode([a, b], return_skipped=True)
     for i, r in skipped.iterrows():
-        raise ValueError(f"crystal {i + 1} of 2 ({r.id}): {r.reason}")
+        raise ValueError(f"crystal {i + 1} of 2 ({r.id}): {r.reason}; give another crystal")
     if len(z) != 2:
         raise ValueError(f"{len(z)} crystals were read where two were meant, one for each end; give single crystals")
     if kind == "linear" and steps > 1:

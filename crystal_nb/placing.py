@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['POINTS', 'NEAREST', 'OVERLAP', 'SHARE', 'TOUCHING', 'TAPERS', 'WELL', 'map_points', 'draw_map', 'role_waves',
-           'fit_positions', 'Cells', 'prepare_cells', 'forbid_near', 'place_greedily', 'free_charges', 'deal_anew',
-           'find_crowded', 'push_apart', 'Placed', 'place_together', 'place_atoms']
+           'fit_positions', 'atomic_radii', 'Cells', 'prepare_cells', 'forbid_near', 'place_greedily', 'free_charges',
+           'deal_anew', 'overlaps', 'find_crowded', 'push_apart', 'Placed', 'place_together', 'place_atoms']
 
 # %% ../nbs/17e_placing.ipynb #fcf05ce5
 import math
+import warnings
 from functools import lru_cache
 from typing import NamedTuple
 import torch
+from pymatgen.core import Element
 from torch import Tensor
-from .draws import atomic_radii, overlaps
 from .roles import MOST_KINDS, Makeup, RoleParts, role_charges, role_orders
 
 # %% ../nbs/17e_placing.ipynb #8a9a3b7d
@@ -74,6 +75,14 @@ def fit_positions(
     return x, cost
 
 # %% ../nbs/17e_placing.ipynb #3422deff
+@lru_cache
+def atomic_radii()->Tensor: # `(95,)`, float64, Å; 1.5 where none is known; the index is the atomic number
+    "Slater's radii."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        radii = [float(Element.from_Z(z).atomic_radius or 1.5) for z in range(1, 95)]
+    return torch.tensor([0.] + radii, dtype=torch.float64)
+
 NEAREST = .55  # of the sum of two radii
 
 class Cells(NamedTuple):
@@ -146,6 +155,27 @@ def deal_anew(
     y, less = fit_positions(swapped, cells.q, cells.target, torch.ones(len(role_orders())), 8)
     better = less < cost
     return torch.where(better[:, None, None], y, x), torch.where(better, less, cost)
+
+# %% ../nbs/17e_placing.ipynb #17e0a001
+def overlaps(
+    Z:Tensor,             # Atomic numbers, `(batch, atoms)`, 0 = absent
+    xyz:Tensor,           # `(batch, atoms, 3)`, float64, Å
+    lattice:Tensor|None,  # Rows a, b, c, `(batch, 3, 3)`, float64, Å; None: no images
+    share:float=.85,      # Of the sum of two radii: nearer is too near
+)->Tensor:                # By how much each pair is too near, images included, `(batch, atoms, atoms, images)`, Å
+    "Where atoms sit in one another."
+    d = xyz[:, :, None] - xyz[:, None]
+    radius = atomic_radii()[Z]
+    size = share*(radius[:, :, None] + radius[:, None])
+    shifts = xyz.new_zeros(1, 1, 3)
+    if lattice is not None:
+        f = d @ torch.linalg.inv(lattice)[:, None]
+        d = (f - f.detach().round()) @ lattice[:, None]
+        shifts = torch.cartesian_prod(*[xyz.new_tensor([0, 1, -1])]*3) @ lattice
+    D = (d[:, :, :, None] + shifts[:, None, None] + 1e-9).norm(dim=4)
+    own = torch.eye(Z.shape[1], dtype=torch.bool)[None, :, :, None] # an atom and its images move together
+    absent = (Z == 0)[:, :, None, None] | (Z == 0)[:, None, :, None]
+    return torch.where(own | absent, 0., (size[..., None] - D).clamp(min=0))
 
 # %% ../nbs/17e_placing.ipynb #444c35c2
 OVERLAP, SHARE = .05, .05  # Å; of the size of the structure factors

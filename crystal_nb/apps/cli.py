@@ -216,20 +216,15 @@ def encode(
     limit:Limit=None,
     seed:seed_option("Turn each crystal at random, by this seed and its id. Default: upright. "
                      "A canonical code is the same.", int|None)=None,
-    upright:Annotated[bool, typer.Option("--upright",
-        help="Encode every crystal where the learned prior sees it.")]=False,
     device:Device=None,
     resume:Resume=True,
     column:Column=None,
 ):
     "Read, place, encode, write."
     from crystal_nb.apps.generate import encode_source
-    if upright and seed is not None:
-        raise ValueError("--upright and --seed contradict each other: stand every crystal upright, "
-                         "or turn it at random")
     if out.suffix not in (".npz", ".parquet"):
         raise ValueError(f"{out}: codes are written as .npz or .parquet; give --out a name that ends so")
-    encode_source(in_column(source, column), out, model, pick_device(device), limit, seed, upright, not resume)
+    encode_source(in_column(source, column), out, model, pick_device(device), limit, seed, not resume)
 
 # %% ../../nbs/apps/cli.ipynb #ad220bb4
 @app.command(help="Decode codes into crystals.\n\nWrites into DIR: generated.csv (a row a code), z.npz and cif/.")
@@ -262,17 +257,17 @@ def decode(
 def sample(
     out:Out,
     n:Annotated[int, typer.Option("--n", metavar="N", min=1, max=100_000, help="How many.")]=16,
-    model:Networks="repeating",
-    prior:Annotated[str|None, typer.Option("--prior", metavar="learned|normal|FOLDER",
-        help="Draw from the prior learned from crystals, or from N(0, 1). "
-             "Default: learned, if the model has one.")]=None,
+    model:Model="canonical",
+    prior:Annotated[str, typer.Option("--prior", metavar="learned|normal|FOLDER",
+        help="Draw crystals from the learned prior that ships, or from that of FOLDER; or codes from N(0, 1), "
+             "which needs a model with a box.")]="learned",
     formula:Annotated[str|None, typer.Option("--formula", metavar="CaTiO3", help="Ask for this composition.")]=None,
     atoms:Annotated[int|None, typer.Option("--atoms", metavar="N", min=1,
         help="Ask for so many atoms of the formula in the cell. Default: those it shows.")]=None,
     elements:Annotated[str|None, typer.Option("--elements", metavar="Ti,O",
         help="Ask for compositions of exactly these elements, drawn from those of the training crystals.")]=None,
     free:Annotated[bool, typer.Option("--free",
-        help="Ask for nothing. Default: for compositions of training crystals, drawn at random.")]=False,
+        help="Ask for new compositions. Default: for those of training crystals, drawn at random.")]=False,
     guidance:Annotated[float, typer.Option("--guidance", metavar="G", min=0, max=100,
         help="Above 1: more of what was asked for, less variety.")]=2.,
     seed:seed_option("The same seed gives the same draws.")=0,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['encode_batch', 'codes_there', 'save_codes', 'is_encoded', 'collect_codes', 'encode_source', 'write_generated',
-           'in_batches', 'generate', 'print_generated', 'decode_codes', 'open_prior', 'digest_prior', 'same_as_before',
-           'rank_relaxed', 'write_relaxed', 'print_relaxed', 'draw_crystals', 'read_one', 'draw_path', 'walk_between']
+           'in_batches', 'generate', 'print_generated', 'decode_codes', 'draw_for', 'same_as_before', 'rank_relaxed',
+           'write_relaxed', 'print_relaxed', 'draw_crystals', 'read_one', 'draw_path', 'walk_between']
 
 # %% ../../nbs/apps/generate.ipynb #8d2bdf52
 import json
@@ -27,11 +27,8 @@ from ..runs import ModelError
 from ..files import LEDGER, atomic, refuse, write_text, written_by
 from ..evaluation import cell_to_cube
 from ..codes import CrystalCode
-from ..autoencoder import CrystalAutoencoder
-from ..canonical_model import CanonicalModel
-from ..generation import encode_upright, find_prior
-from ..canonical_draws import open_role_prior, sample_canonical
 from ..draws import DRAW_NOISE, check_request, draw_codes, read_draws
+from ..canonical_draws import open_role_prior
 from ..paths import choose_path, codes_between
 from ..films import interpolation_frames, movie
 from ..duplicates import find_duplicates
@@ -51,19 +48,12 @@ def encode_batch(
     model:CrystalCode,
     crystals:Crystals,
     seed:int|None=None, # Of random orientations; None: upright
-    upright:bool=False, # As the learned priors know crystals
     # Codes: id -> dict of `z`, `(latents,)`, unitless, and notes; those without one: data frame `id, reason`
 )->tuple:
     "Codes of the crystals that have one, with what the model says of each."
-    if upright and model.boxed:
-        z, _, placed = encode_upright(model, crystals)
-        reason = f"does not fit the {model.box:g} Å box"
-        skipped = pd.DataFrame(dict(id=crystals.ids[~placed], reason=reason), dtype=str)
-        notes = pd.DataFrame(index=range(len(z)))
-    else:
-        z, skipped, notes = model.encode(crystals, seed, return_skipped=True, return_notes=True)
-        placed = ~np.isin(np.arange(len(crystals)), skipped.index)
-        z, notes = z[placed], notes[placed].drop(columns="id")
+    z, skipped, notes = model.encode(crystals, seed, return_skipped=True, return_notes=True)
+    placed = ~np.isin(np.arange(len(crystals)), skipped.index)
+    z, notes = z[placed], notes[placed].drop(columns="id")
     rows = zip(np.flatnonzero(placed), z.cpu().numpy(), notes.to_dict("records"))
     return {crystals.ids[i]: dict(z=code, formula=crystals.formula(i), **more) for i, code, more in rows}, skipped
 
@@ -124,7 +114,7 @@ def is_encoded(
 def collect_codes(
     model:CrystalCode,
     crystals:Crystals,
-    how:dict,       # `seed` and `upright`, as `encode_batch` takes them
+    seed:int|None,  # As `encode_batch` takes it
     codes:dict,     # As from `encode_batch`; those that come are added
     save,           # Called every minute
     size:int=256,   # Crystals at a time
@@ -136,7 +126,7 @@ def collect_codes(
     try:
         with track(total=len(crystals), desc="Encoding", unit="crystals", done=len(codes)) as bar:
             for i in range(0, len(todo), size):
-                made, left = encode_batch(model, todo[i:i + size], **how)
+                made, left = encode_batch(model, todo[i:i + size], seed)
                 codes.update(made)
                 skipped.append(left)
                 bar.update(len(made) + len(left))
@@ -160,11 +150,10 @@ def encode_source(
     device:str="cpu",      # Where it is to run
     limit:int|None=None,   # Read only so many crystals
     seed:int|None=None,    # Of random orientations; None: upright
-    upright:bool=False,    # As the learned priors know crystals
     anew:bool=False,       # Throw away what an interrupted run left
 ):
     "Read, encode, write, print."
-    beside, how = out.with_suffix(".skipped.csv"), dict(seed=seed, upright=upright)
+    beside = out.with_suffix(".skipped.csv")
     new = out.with_name(f"{LEDGER}-{out.stem}.new{out.suffix}")  # until they are complete
     if out.suffix == ".parquet":
         need_pyarrow(out)  # before anything is read
@@ -175,7 +164,7 @@ def encode_source(
         refuse(beside)
         autoencoder = load(model, device)
         crystals, skipped = read(source, limit)
-        made = describe_run("encode", model, source=os.path.normpath(source), limit=limit, **how)
+        made = describe_run("encode", model, source=os.path.normpath(source), limit=limit, seed=seed)
         made["crystals"] = digest_crystals(crystals)
         codes = codes_there(new, made, False) or codes_there(out, made, anew)
         part = new if out.exists() and not codes or new.exists() else out
@@ -185,7 +174,7 @@ def encode_source(
             texts = dict(version=autoencoder.version, run=run)
             save_codes(target, codes, crystals.ids, model, crystals.properties, **texts)
 
-        left, stopped = collect_codes(autoencoder, crystals, how, codes, save)
+        left, stopped = collect_codes(autoencoder, crystals, seed, codes, save)
         with defer_signals():
             save(complete=stopped is None)
             skipped = pd.concat([skipped, left], ignore_index=True)
@@ -217,7 +206,8 @@ def write_generated(
         said = "yes" if r.converged else "NO: these atoms do not explain the code"
         note = f"converged: {said}; part of the density that they leave unexplained: {r.rest:.3f}"
         if atoms.reason:
-            note = f"NO CRYSTAL: this code {' '.join(atoms.reason.split())}"
+            lost = "NO CODE: this crystal" if len(atoms.Z) else "NO CRYSTAL: this code"
+            note = f"{lost} {' '.join(atoms.reason.split())}"
         info = dict(formula=r.formula, converged=bool(r.converged), rest=float(r.rest), shortest=float(r.shortest))
         items.append(Item(id, name, atoms, note, info))
     if done >= len(items):
@@ -242,11 +232,10 @@ def generate(
     z, ids,                  # Codes, `(codes, latents)`, unitless; names, one each
     made:dict,               # How they are made, see `describe_run`
     batches:list,            # Pairs of indices and noise, see `in_batches`
-    request=None,            # What was asked for, from `draws.draw_codes`
     anew:bool=False,         # Replace what an earlier run left
     again:bool=False,        # Read all codes, those too that have a row
     formats:tuple=("cif",),  # Of `writers.FORMATS`
-    drawn=None,              # `draws.Generated`, if the codes were read when they were drawn
+    drawn=None,              # `draws.Generated`: the crystals, if it was they that were drawn, and not codes
 )->tuple:                    # Its table, a data frame; the atoms of the codes that were read, `Decoded`
     "Read codes batch by batch, and write each batch as soon as it is done."
     names, atoms, ids = np.array(file_names(ids)), [], np.array(ids, object)
@@ -264,11 +253,8 @@ def generate(
             for rows, noise in batches:
                 if rows[-1] < done and not again:
                     continue
-                if drawn is not None:
-                    g = drawn.take(rows)
-                else:
-                    g = read_draws(autoencoder, z[rows], noise, request=None if request is None else request[rows])
-                box = autoencoder.box if autoencoder.boxed else None
+                g = read_draws(autoencoder, z[rows], noise) if drawn is None else drawn.take(rows)
+                box = autoencoder.box if autoencoder.boxed and drawn is None else None
                 with defer_signals():
                     write_generated(out, g, ids[rows], names[rows], box, done - rows[0], formats)
                     done = max(done, rows[-1] + 1)
@@ -305,9 +291,10 @@ def print_generated(
         f"{table.neutral.sum():,} can be charge-neutral, {table.converged.sum():,} converged: "
         "the atoms explain the code.",
         f"Written to {out}: generated.csv, z.npz, and {n:,} CIF file{'s' if n > 1 else ''} under {out/'cif'}."]
-    lost = table[table.reason != ""]
-    if len(lost):
-        lines.insert(1, f"{len(lost):,} gave no crystal: {counted(lost)}; their rows are there.")
+    failed = table.reason != ""
+    for thing, lost in ("code", table[there & failed]), ("crystal", table[~there & failed]):
+        if len(lost):
+            lines.insert(1, f"{len(lost):,} gave no {thing}: {counted(lost)}; their rows are there.")
     if n > rows:
         lines.insert(0, f"... and {n - rows:,} more in generated.csv.")
     for line in lines:
@@ -340,24 +327,20 @@ def decode_codes(
     print_generated(table, "Decoded", out)
 
 # %% ../../nbs/apps/generate.ipynb #4e5b5deb
-def open_prior(
+def draw_for(
     model:CrystalCode,
-    wanted:str|None=None, # "learned", "normal", a folder with prior.safetensors, or None: learned if there is one
-)->torch.nn.Module|None:        # `FlowPrior` or `RolePrior`; None for N(0, 1)
-    "The prior to draw from."
-    if isinstance(model, CanonicalModel):
-        return open_role_prior(model, "learned" if wanted is None else wanted)
-    try:
-        return find_prior(model, "learned" if wanted is None else wanted)
-    except ModelError:
-        if wanted is not None or not isinstance(model, CrystalAutoencoder):
-            raise
-
-def digest_prior(
-    prior:torch.nn.Module|None,
-)->str: # 16 characters; "" for N(0, 1)
-    "A hash of its weights."
-    return "" if prior is None else digest(*prior.state_dict().values())
+    n:int,
+    prior:str,    # "learned", "normal", or a folder with prior.safetensors
+    seed:int,
+    asks:dict,    # What is asked for, as `model.sample` takes it
+    # Codes, `(n, latents)`, unitless; the crystals, `draws.Generated`, or None; a hash of the prior's weights, or ""
+)->tuple:
+    "Crystals from a learned prior, or codes from N(0, 1)."
+    if prior == "normal":
+        return draw_codes(model, n, seed, formula=asks["formula"], elements=asks["elements"]), None, ""
+    learned = open_role_prior(prior)
+    drawn = model.sample(n, prior=learned, generator=seed, **asks)
+    return drawn.z, drawn, digest(*learned.state_dict().values())
 
 # %% ../../nbs/apps/generate.ipynb #29ae1dd5
 def same_as_before(
@@ -420,9 +403,9 @@ def print_relaxed(table, rows:int=20):
 def draw_crystals(
     out:Path,                # Output folder
     n:int=16,                # How many
-    model:str="repeating",   # Name of a model, or its folder
+    model:str="canonical",   # Name of a model, or its folder: whose codes
     device:str="cpu",        # Where it is to run
-    prior:str|None=None,     # As `open_prior` takes it
+    prior:str="learned",     # As `draw_for` takes it
     formula:str|None=None, atoms:int|None=None,       # What is asked for, see `draws.sample`
     elements:str|None=None, free:bool=False,          # Elements as Ti,O
     guidance:float=2., seed:int=0,
@@ -430,29 +413,24 @@ def draw_crystals(
     formats:tuple=("cif",),  # Of `writers.FORMATS`
     relax:bool=False,        # Relax them too, and rank them
 ):
-    "Draw codes, read them, write, print."
+    "Draw, read, write, print."
     if relax:
         potential(device)  # missing? Then before anything is drawn
-    check_request(n, formula, atoms, elements and elements.split(","), free, guidance)
+    names = None if elements is None else [e.strip() for e in elements.split(",") if e.strip()]
+    check_request(n, formula, atoms, names, free, guidance)
     with open_results(out, "sample"):
         autoencoder = load(model, device)
-        learned = open_prior(autoencoder, prior)
-        asks = dict(formula=formula, atoms=atoms, elements=elements, free=free, guidance=guidance)
-        names = None if elements is None else [e.strip() for e in elements.split(",") if e.strip()]
-        how = formula, atoms, names, free, seed, guidance
-        drawn = sample_canonical(autoencoder, n, learned, *how) if isinstance(autoencoder, CanonicalModel) else None
-        with track(desc="Drawing codes"):
-            z, request = (drawn.z, None) if drawn else draw_codes(autoencoder, n, learned or "normal", *how)
-        made = describe_run("sample", model, n=n, **asks, seed=seed, prior=digest_prior(learned))
+        asks = dict(formula=formula, atoms=atoms, elements=names, free=free, guidance=guidance)
+        z, drawn, weights = draw_for(autoencoder, n, prior, seed, asks)
+        made = describe_run("sample", model, n=n, **asks | dict(elements=elements), seed=seed, prior=weights)
         made |= dict(relax=True) if relax else {}
         ids = [f"draw-{i + 1:04d}" for i in range(n)]
-        table, atoms = generate(out, autoencoder, z, ids, made, in_batches(n, DRAW_NOISE), request, anew, relax,
-                                formats=formats, drawn=drawn)
+        table, atoms = generate(out, autoencoder, z, ids, made, in_batches(n, DRAW_NOISE), anew, relax, formats, drawn)
         if relax:
             ranked, found = rank_relaxed(ids, atoms, device)
             with defer_signals():
                 write_relaxed(work_folder(out), ranked, found, dict(zip(ids, file_names(ids))))
-    print_generated(table, f"Draws from {'N(0, 1)' if learned is None else 'the learned prior'}", out)
+    print_generated(table, f"Draws from {'N(0, 1)' if drawn is None else 'the learned prior'}", out)
     if relax:
         print_relaxed(ranked)
 

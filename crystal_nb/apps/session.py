@@ -17,7 +17,6 @@ from ..runs import fit as train_networks
 from ..codes import CrystalCode
 from ..autoencoder import CrystalAutoencoder
 from ..canonical_model import open_model
-from .. import draws  # gives models their method `sample`
 from ..experiments import conditional, cube_codes, groups, residual  # each adds its kinds to the registries
 from .parallel import map_for, parallel_map, read_in_parallel
 
