@@ -308,6 +308,8 @@ def new_role_prior(
     seed:int,    # Decides the weights
 )->RolePrior:    # Untrained; it knows mean and deviation of the codes, and their compositions
     "A prior to start from."
+    if len(lessons.x) < 2:
+        raise ModelError("one code alone has no spread to be learned; give two crystals at least")
     made = lessons.makeup.take(lessons.first)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "role prior"))

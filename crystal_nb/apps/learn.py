@@ -17,8 +17,6 @@ from ..training import presets
 from ..runs import claim, fit
 from ..files import protect, refuse, write_text, written_by
 from ..autoencoder import CrystalAutoencoder, find_model
-from ..canonical_model import CanonicalModel
-from ..generation import fit_prior
 from ..canonical_prior import fit_role_prior
 from .session import load, read
 from .output import LOCK, STAGE, Terminated, describe_run, discard, list_skipped, locked, made_folder
@@ -103,8 +101,7 @@ def hold_out(
 def learn_prior(
     source:str,             # What holds crystals
     out:Path,               # Folder for the prior
-    model:str="repeating",  # Name of a model, or its folder
-    steps:int=20000,        # Of 512 codes
+    steps:int=40000,        # Of 256 codes
     limit:int|None=None,    # Read only so many crystals
     seed:int=0,             # Decides every random number
     resume:bool=False,      # Go on from the checkpoint in `out`
@@ -113,26 +110,20 @@ def learn_prior(
     with made_folder(out), locked(out/LOCK), written_by("prior", source):
         for name in "skipped.csv", "prior.csv", "prior.safetensors":
             refuse(out/name)
-        canonical = isinstance(load(model), CanonicalModel)
-        autoencoder = None if canonical else load_networks(model, "no prior can be learned for it")
         crystals, _ = read_source(source, out, limit)
         known = np.isin(crystals.compositions(), prototypes().compositions())
-        known &= canonical or autoencoder.config.data.exclude_prototypes
         if known.all():
-            raise ValueError(f"{source}: every crystal has the composition of a prototype, which this model leaves "
-                             "out of learning; give other crystals")
+            raise ValueError(f"{source}: every crystal has the composition of a prototype, which are left out of "
+                             "learning; give other crystals")
         try:
-            how = dict(steps=steps, seed=seed, resume=resume)
-            if canonical:
-                _, history = fit_role_prior(*hold_out(crystals[~known], seed), out, **how)
-            else:
-                _, history = fit_prior(autoencoder, crystals[~known], out, **how)
+            parts = hold_out(crystals[~known], seed)
+            _, history = fit_role_prior(*parts, out, steps=steps, seed=seed, resume=resume)
         except (KeyboardInterrupt, SystemExit) as e:
             raise say_what_is_left(e, out/"prior.pt") from None
     first, last = history.loss.iloc[[0, -1]]
     print(f"{(~known).sum():,} crystals, {known.sum():,} left out as prototypes; "
         f"loss {first:.3f} at first, {last:.3f} at the end.\n"
-        f"Prior written to {out}; use it with: crystal_nb sample --out DIR --model {model} --prior {out}")
+        f"Prior written to {out}; use it with: crystal_nb sample --out DIR --prior {out}")
 
 # %% ../../nbs/apps/learn.ipynb #916f971b
 def refuse_others_files(
