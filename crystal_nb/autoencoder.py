@@ -115,7 +115,7 @@ class CrystalAutoencoder(CrystalCode):
         self.representation = config.representation
         self.latents, self.box, self.cubes = config.latents, config.box, self.representation.repeats
         self.gives_lattice = self.representation.carries_lattice
-        self.folder = None  # Where it was loaded from; its learned prior lies there
+        self.folder = None  # Where it was loaded from
 
     @classmethod
     def from_pretrained(cls, name:str|Path="unit-cell", device:str="cpu")->"CrystalAutoencoder":

@@ -113,10 +113,6 @@ class CanonicalModel(CrystalCode):
         margin[placed] = own.margin
         return Framed(Z, xyz, placed, lattice, margin), reasons
 
-    def place_for_prior(self, crystals:Crystals)->Framed:
-        "As `place`: there is only one way."
-        return self.place(crystals)[0]
-
     def encode_samples(self, samples:Framed)->Tensor: # `(samples, latents)`, float32, unitless
         "The codes of crystals that are in their own frames."
         frac = samples.xyz.double() @ torch.linalg.inv(samples.lattice)
