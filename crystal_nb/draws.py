@@ -236,10 +236,10 @@ def draw_codes(
 )->Tensor:                            # `(n, latents)`, unitless
     "Codes from N(0, 1), for `read_draws`."
     if not model.boxed:
-        raise ModelError("no draw from N(0, 1) is the canonical code of a crystal; use prior='learned'")
+        raise ModelError("no draw from N(0, 1) is the canonical code of a crystal; use the learned prior")
     for name, value in asked.items():
         if value is not None and value is not False:
-            raise ValueError(f"{name} is {value!r}, but N(0, 1) cannot be asked for anything; use prior='learned'")
+            raise ValueError(f"{name} is {value!r}, but N(0, 1) cannot be asked for anything; use the learned prior")
     return torch.randn(n, model.latents, generator=make_generator(check_seed(generator)))
 
 # %% ../nbs/17a_draws.ipynb #00f9a311
