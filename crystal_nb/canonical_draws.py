@@ -23,7 +23,7 @@ from .draws import MOST_REST, Generated, check_request, check_seed, count_atoms,
 from .draws import read_draws
 from .roles import MOST_ATOMS, MOST_KINDS, Makeup, makeup_of
 from .placing import Placed
-from .canonical_prior import RolePrior, draw_makeups, draw_placed, load_role_prior
+from .canonical_prior import TRIES, RolePrior, draw_makeups, draw_placed, load_role_prior, toward_volume
 from .reading import track
 
 # %% ../nbs/17g_canonical_draws.ipynb #e4b6c17a
@@ -120,6 +120,8 @@ def sample_canonical(
     free:bool=False,                      # Compositions that are new; default: those of training crystals
     generator:torch.Generator|int=0,      # Source of randomness, or a seed
     guidance:float=2.,                    # Above 1: more of what was asked for, less variety
+    volume:float|None=None,               # Steer to this volume of an atom, Å³
+    tries:int=TRIES,                      # For each draw, at most
     progress:bool=True,                   # Show how far it is, if it takes long
     batch:int=256,                        # Draws at a time
 )->Generated:
@@ -127,10 +129,10 @@ def sample_canonical(
     check_request(n, formula, atoms, elements, free, guidance)
     prior, generator = open_role_prior(prior), make_generator(check_seed(generator))
     makeup = choose_makeups(prior, n, formula, atoms, elements, free, generator)
-    placed = []
+    steer, placed = None if volume is None else toward_volume(volume), []
     with track(total=n, desc="Drawing crystals", unit="draws", show=progress) as bar:
         for rows in torch.arange(n).split(batch):
-            placed += draw_placed(prior, makeup.take(rows), generator, guidance=guidance)
+            placed += draw_placed(prior, makeup.take(rows), generator, tries, guidance=guidance, steer=steer)
             bar.update(len(rows))
     return describe_placed(model, placed)
 

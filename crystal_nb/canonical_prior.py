@@ -434,6 +434,9 @@ def toward_volume(
     reach:float=.5,  # The largest correction, in units of the logarithm of the volume
 ):                   # For `follow`
     "Steer draws to a volume."
+    if not .1 <= volume <= 1000:
+        raise ValueError(f"{volume} Å³ is no volume of an atom; give a number such as 15")
+
     def steer(prior, makeup, x, v, t):
         with torch.enable_grad():
             end = (x + (1 - t)*v).detach().requires_grad_()

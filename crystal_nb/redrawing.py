@@ -32,9 +32,10 @@ def roles_of_one(
 )->Roled:
     "The frames of a single crystal by its roles."
     packed = isinstance(source, Crystals)
-    crystals = source if packed else pack_crystals([source]) if isinstance(source, Crystal) else read(source)
+    one = isinstance(source, Crystal)
+    crystals = source if packed else pack_crystals([source]) if one else read(source, progress=False)[0]
     if len(crystals) != 1:
-        raise ValueError(f"{source}: holds {len(crystals)} crystals where one is meant; give a source of one crystal")
+        raise ValueError(f"{len(crystals)} crystals where one is meant; give a source of a single crystal")
     roled = frames_by_role(crystals, probes, reach)
     if not len(roled.numbers):
         raise ValueError(f"{crystals.ids[0]}: has more than {MOST_ATOMS} atoms in its primitive cell or {MOST_KINDS} "

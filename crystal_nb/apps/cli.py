@@ -267,6 +267,12 @@ def sample(
         help="Ask for new compositions. Default: for those of training crystals, drawn at random.")]=False,
     guidance:Annotated[float, typer.Option("--guidance", metavar="G", min=0, max=100,
         help="Above 1: more of what was asked for, less variety.")]=2.,
+    volume:Annotated[float|None, typer.Option("--volume", metavar="V", min=.1, max=1000,
+        help="Steer to this volume of an atom, in Å³.")]=None,
+    like:Annotated[str|None, typer.Option("--like", metavar="A.cif",
+        help="Draw relatives of this crystal: of its own composition, or of that of --formula.")]=None,
+    noise:Annotated[float, typer.Option("--noise", metavar="S", min=.01, max=1,
+        help="How far from the crystal of --like: share of noise in the code that is drawn back.")]=.5,
     seed:seed_option("The same seed gives the same draws.")=0,
     relax:Annotated[bool, typer.Option("--relax", help="Relax the draws with CHGNet (pip install 'crystal_nb[relax]'), "
         "rank them by energy above the hull, and leave out those that are there twice.")]=False,
@@ -277,8 +283,8 @@ def sample(
     "Draw, read, write, print."
     from crystal_nb.apps.generate import draw_crystals
     from crystal_nb.apps.writers import read_formats
-    asks = dict(formula=formula, atoms=atoms, elements=elements, free=free, guidance=guidance,
-                formats=read_formats(format))
+    asks = dict(formula=formula, atoms=atoms, elements=elements, free=free, guidance=guidance, volume=volume,
+                like=like, noise=noise, formats=read_formats(format))
     draw_crystals(out, n, model, pick_device(device), prior, **asks, seed=seed, anew=not resume, relax=relax)
 
 # %% ../../nbs/apps/cli.ipynb #73966406
@@ -292,8 +298,9 @@ def interpolate(
     steps:Annotated[int, typer.Option("--steps", metavar="N", min=2, max=10_000,
         help="Points on the way, the ends included.")]=9,
     model:Model="repeating",
-    kind:Annotated[Literal["linear", "spherical"]|None, typer.Option("--path",
-        help="Straight, which is the default, or on the sphere.")]=None,
+    kind:Annotated[Literal["linear", "spherical", "prior"]|None, typer.Option("--path",
+        help="Straight, which is the default, on the sphere, or through the learned prior: then every step is drawn "
+             "as a crystal, and the elements change on the way.")]=None,
     movie:Annotated[bool, typer.Option("--movie", help="Draw the way as path.gif and path.mp4.")]=False,
     format:Format="cif",
     device:Device=None,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['encode_batch', 'codes_there', 'save_codes', 'is_encoded', 'collect_codes', 'encode_source', 'write_generated',
-           'in_batches', 'generate', 'print_generated', 'decode_codes', 'draw_for', 'same_as_before', 'rank_relaxed',
-           'write_relaxed', 'print_relaxed', 'draw_crystals', 'read_one', 'draw_path', 'walk_between']
+           'in_batches', 'generate', 'print_generated', 'decode_codes', 'draw_for', 'redraw_for', 'same_as_before',
+           'rank_relaxed', 'write_relaxed', 'print_relaxed', 'draw_crystals', 'read_one', 'draw_path', 'walk_between']
 
 # %% ../../nbs/apps/generate.ipynb #8d2bdf52
 import json
@@ -30,6 +30,7 @@ from ..codes import CrystalCode
 from ..draws import DRAW_NOISE, check_request, draw_codes, read_draws
 from ..canonical_draws import open_role_prior
 from ..paths import choose_path, codes_between
+from ..redrawing import redraw, walk
 from ..films import interpolation_frames, movie
 from ..duplicates import find_duplicates
 from ..forces import potential
@@ -342,6 +343,22 @@ def draw_for(
     drawn = model.sample(n, prior=learned, generator=seed, **asks)
     return drawn.z, drawn, digest(*learned.state_dict().values())
 
+def redraw_for(
+    model:CrystalCode,
+    n:int, prior:str, seed:int, # As for `draw_for`
+    like:str, noise:float,      # Source of the crystal; share of noise, from 0 to 1
+    asks:dict,                  # As for `draw_for`
+)->tuple:                       # As from `draw_for`
+    "Relatives of a crystal."
+    for name in "elements", "free", "volume":
+        if asks[name]:
+            raise ValueError(f"{name} cannot be asked for of the relatives of {like}; ask for a formula, or leave it out")
+    if prior == "normal":
+        raise ValueError(f"N(0, 1) knows no relatives of {like}; use the learned prior")
+    learned = open_role_prior(prior)
+    drawn = redraw(model, read_one(like), n, asks["formula"], noise, learned, seed, asks["guidance"], asks["atoms"])
+    return drawn.z, drawn, digest(*learned.state_dict().values())
+
 # %% ../../nbs/apps/generate.ipynb #29ae1dd5
 def same_as_before(
     ids, structures, # Relaxed crystals, the lowest first
@@ -409,6 +426,9 @@ def draw_crystals(
     formula:str|None=None, atoms:int|None=None,       # What is asked for, see `draws.sample`
     elements:str|None=None, free:bool=False,          # Elements as Ti,O
     guidance:float=2., seed:int=0,
+    volume:float|None=None,  # Of an atom, Å³
+    like:str|None=None,      # Source of a crystal whose relatives are drawn
+    noise:float=.5,          # How far from it, a share from 0 to 1
     anew:bool=False,         # Replace what an earlier run left
     formats:tuple=("cif",),  # Of `writers.FORMATS`
     relax:bool=False,        # Relax them too, and rank them
@@ -420,9 +440,11 @@ def draw_crystals(
     check_request(n, formula, atoms, names, free, guidance)
     with open_results(out, "sample"):
         autoencoder = load(model, device)
-        asks = dict(formula=formula, atoms=atoms, elements=names, free=free, guidance=guidance)
-        z, drawn, weights = draw_for(autoencoder, n, prior, seed, asks)
-        made = describe_run("sample", model, n=n, **asks | dict(elements=elements), seed=seed, prior=weights)
+        asks = dict(formula=formula, atoms=atoms, elements=names, free=free, guidance=guidance, volume=volume)
+        how = autoencoder, n, prior, seed
+        z, drawn, weights = draw_for(*how, asks) if like is None else redraw_for(*how, like, noise, asks)
+        asks |= dict(elements=elements) | ({} if like is None else dict(like=os.path.normpath(like), noise=noise))
+        made = describe_run("sample", model, n=n, **asks, seed=seed, prior=weights)
         made |= dict(relax=True) if relax else {}
         ids = [f"draw-{i + 1:04d}" for i in range(n)]
         table, atoms = generate(out, autoencoder, z, ids, made, in_batches(n, DRAW_NOISE), anew, relax, formats, drawn)
@@ -469,7 +491,7 @@ def walk_between(
     steps:int=9,           # Points, the ends included
     model:str="repeating", # Name of a model, or its folder
     device:str="cpu",      # Where it is to run
-    kind:str|None=None,    # Of the path, see `paths.interpolate`
+    kind:str|None=None,    # Of the path, see `paths.interpolate`; or "prior", see `redrawing.walk`
     film:bool=False,       # Draw path.gif and path.mp4
     anew:bool=False,       # Replace what an earlier run left
     formats:tuple=("cif",),# Of `writers.FORMATS`
@@ -477,15 +499,20 @@ def walk_between(
     "Read two crystals, walk, write, print."
     with open_results(out, "interpolate"):
         autoencoder, ends = load(model, device), [read_one(a), read_one(b)]
-        kind = choose_path(autoencoder, kind)
+        drawn = None
         with track(desc="Finding the way"):
-            z = codes_between(autoencoder, *ends, steps, kind)
+            if kind == "prior":
+                drawn = walk(autoencoder, *ends, steps)
+                z = drawn.z
+            else:
+                kind = choose_path(autoencoder, kind)
+                z = codes_between(autoencoder, *ends, steps, kind)
         made = describe_run("interpolate", model, source=[a, b], steps=steps, path=kind, film=film, codes=digest(z))
         batches = [(rows + 1, noise) for rows, noise in in_batches(steps - 2, DRAW_NOISE)]
         first, last = ((np.array([i]), min(DRAW_NOISE, .01)) for i in (0, steps - 1))
         ids = [f"step-{i:03d}" for i in range(steps)]
         table, atoms = generate(out, autoencoder, z, ids, made, [first, *batches, last], anew=anew, again=film,
-                                formats=formats)
+                                formats=formats, drawn=drawn)
         if film:
             draw_path(autoencoder, z, atoms, work_folder(out))
     print_generated(table, f"On the way ({kind})", out)
