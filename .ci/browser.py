@@ -1,7 +1,8 @@
-"""The quickstart, the widgets and the site as a person meets them: `python .ci/browser.py [--all] [-k WORD]`.
+"""The quickstart, the widgets and the site as a person meets them: `python .ci/browser.py [--site] [--all] [-k WORD]`.
 
 In Chromium. JupyterLab is started by the README's own line, in a copy of the repository. The browser refuses whatever
-leads outside of this machine, and that is a failure. Without Chromium all is skipped. `--all` runs every notebook too.
+leads outside of this machine, and that is a failure. Without Chromium all is skipped. `--all` runs every notebook too;
+`--site` visits the pages that docs.py has built, and nothing else.
 """
 import argparse
 import json
@@ -19,10 +20,10 @@ from pathlib import Path
 import nbformat
 from nbformat import v4
 
-import docs
 from gates import LEAVE, ROOT, notebooks, report
 
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+FLAT = ["--no-sandbox", "--disable-gpu"]  # the site's pages draw nothing in space, and open faster so
 SALT = """from pymatgen.core import Lattice, Structure
 salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0]*3, [.5]*3])"""
 
@@ -179,15 +180,16 @@ def survival(lab):
     return wrong or changed(lab, widget, ".cnb-noise", ".cnb-status")
 
 
-def site(browser, tmp):
+def site(browser):
     "Every page of the site, from disk, at two widths: errors, raw formulae, anything wider than the window."
-    docs.build(tmp/"site")
-    wrong = []
+    wrong, widths, pages = [], [1280, 390], sorted((ROOT/"_docs").rglob("*.html"))
     page = watched(browser.new_page(), wrong)
-    for path in sorted((tmp/"site").rglob("*.html")):
-        name, seen = path.relative_to(tmp/"site").as_posix(), len(wrong)
+    page.set_default_timeout(90_000)
+    for path in pages:
+        name, seen = path.relative_to(ROOT/"_docs").as_posix(), len(wrong)
         page.goto(path.as_uri())
-        for width in 1280, 390:
+        widths.reverse()  # one change of width a page
+        for width in widths:
             page.set_viewport_size(dict(width=width, height=900))
             page.wait_for_timeout(100)
             wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -195,11 +197,12 @@ def site(browser, tmp):
         failed = page.locator(".katex-error").count() or "$$" in page.locator("main").inner_text()
         wrong += ["a raw formula"]*bool(failed)
         wrong[seen:] = [f"{name}: {w}" for w in wrong[seen:]]
-    return wrong
+    return wrong + ["_docs holds no pages; build them with docs.py"]*(not pages)
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--site", action="store_true", help="only visit the pages in _docs")
     ap.add_argument("--all", action="store_true", help="run every notebook in JupyterLab too")
     ap.add_argument("-k", metavar="WORD", default="", help="only the tests with this in their name")
     arg = ap.parse_args()
@@ -208,16 +211,16 @@ def main():
         print("skipped: there is no Chromium; install it (Debian: apt-get install chromium) or name one with CHROMIUM=")
         return 0
     from playwright.sync_api import sync_playwright
-    tests = {f.__name__: f for f in (jupyter_line, quickstart, explorer, survival)}
+    tests = {f.__name__: f for f in (() if arg.site else (jupyter_line, quickstart, explorer, survival))}
     for p in notebooks() if arg.all else []:
         name = p.relative_to(ROOT).as_posix()
         tests[name] = lambda lab, name=name: lab.open(name) or lab.run()
     tests = {n: f for n, f in tests.items() if arg.k in n}
     with sync_playwright() as play, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
-        browser, good = play.chromium.launch(executable_path=path, args=FLAGS), []
-        if arg.k in "site":
-            good.append(report("site", site, browser, Path(tmp)))
-        lab = Lab(browser, Path(tmp))
+        browser = play.chromium.launch(executable_path=path, args=FLAT if arg.site else FLAGS)
+        lab, good = Lab(browser, Path(tmp)), []
+        if arg.site:
+            good.append(report("pages", site, browser))
         good += [report(name, f, lab) for name, f in tests.items()]
         lab.close()
         browser.close()

@@ -307,8 +307,8 @@ def wheel():
 
 
 def site():
-    "The site builds, and no page shows an error or a dead link."
-    return failed(sys.executable, ".ci/docs.py")
+    "The site builds, and no page shows an error or a dead link; nor does one in Chromium, where that is installed."
+    return failed(sys.executable, ".ci/docs.py") or failed(sys.executable, ".ci/browser.py", "--site")
 
 
 GATES = environment, lint, export, imports, hygiene, shapes, readme, sidebar, results

@@ -1,8 +1,8 @@
 """Every test of the project: `python .ci/test.py [--fast] [-k WORD]`.
 
 Each notebook is tested in a process of its own under a time limit, two at a time; each gate of gates.py is a test too.
-The browser comes last and alone; where there is no Chromium it is skipped, which is said. `--fast` leaves out the
-wheel, the site and the browser. One line a test, and at the end how many passed and failed.
+JupyterLab in a browser comes last and alone; where there is no Chromium it is skipped, which is said. `--fast` leaves
+out the wheel, the site and the browser. One line a test, and at the end how many passed and failed.
 """
 import argparse
 import hashlib
@@ -22,7 +22,7 @@ def notebook(path):
 
 
 def browser():
-    "The tests in the browser, a second time if need be, for a browser on a crowded machine may be late once."
+    "JupyterLab in the browser, a second time if need be, for a browser on a crowded machine may be late once."
     for _ in range(2):
         said, code = run(sys.executable, ".ci/browser.py")
         print(said, end="", flush=True)
