@@ -352,7 +352,7 @@ def redraw_for(
     "Relatives of a crystal."
     for name in "elements", "free", "volume":
         if asks[name]:
-            raise ValueError(f"{name} cannot be asked for of the relatives of {like}; ask for a formula, or leave it out")
+            raise ValueError(f"{name} cannot be asked for of the relatives of {like}; ask for a formula instead")
     if prior == "normal":
         raise ValueError(f"N(0, 1) knows no relatives of {like}; use the learned prior")
     learned = open_role_prior(prior)
