@@ -174,7 +174,7 @@ def velocity_loss(
     untold:float=0.,            # How often the composition is not told
 )->Tensor:                      # Mean squared error of the velocity, `()`, unitless
     "How far the velocities are from straight lines between noise and codes."
-    x0 = torch.randn(x1.shape, generator=generator).to(x1)
+    x0, t = torch.randn(x1.shape, generator=generator).to(x1), t.to(x1)
     silent = torch.rand(len(x1), generator=generator).to(x1) < untold
     c = torch.where(silent[:, None], prior.nothing, prior.makeup(makeup))
     v = prior(x0.lerp(x1, t[:, None]), t, c)
@@ -235,7 +235,7 @@ def save_role_prior(
     state = {}
     for name, v in prior.state_dict().items():
         matrix = v.is_floating_point() and v.ndim > 1
-        state[name] = v.to(torch.float16 if matrix else v.dtype).contiguous()
+        state[name] = v.to("cpu", torch.float16 if matrix else v.dtype).contiguous()
     about = dict(kind=KIND, width=str(prior.width), blocks=str(len(prior.blocks)), requests=str(len(prior.requests)))
     with atomic(make_folder(folder)/"prior.safetensors") as part:
         save_file(state, part, about | dict(notes=notes))
@@ -285,8 +285,13 @@ class RolePriorRun(PriorRun):
         told = exchange_elements(lessons.makeup.take(rows), g)
         kept = torch.rand(batch, 1, generator=g) < .7
         told = told._replace(Z=torch.where(kept, lessons.makeup.Z[rows], told.Z))
-        x = self.prior.standardise(lessons.x[rows])
+        x, told = self.bring(lessons.x[rows], told)
         return self.descend(velocity_loss(self.prior, x, told, draw_times(batch, g), g, untold=.1))
+
+    def bring(self, x:Tensor, makeup:Makeup)->tuple: # Codes `(batch, 298)`, unitless; compositions
+        "Codes in units of their deviations, and compositions, to where the network is."
+        device = self.prior.mean.device
+        return self.prior.standardise(x.to(device)), Makeup(*(v.to(device) for v in makeup))
 
     def row(self, loss:float)->dict:
         "With the loss on other crystals."
@@ -298,7 +303,7 @@ class RolePriorRun(PriorRun):
         g, val = make_generator(stream_seed(0, "held out")), self.val
         rows = val.first[torch.randperm(len(val.first), generator=g)[:most]]
         t = torch.rand(len(rows), generator=g)
-        return velocity_loss(self.average, self.prior.standardise(val.x[rows]), val.makeup.take(rows), t, g).item()
+        return velocity_loss(self.average, *self.bring(val.x[rows], val.makeup.take(rows)), t, g).item()
 
 # %% ../nbs/17f_canonical_prior.ipynb #8dbdc984
 def new_role_prior(
@@ -335,6 +340,7 @@ def fit_role_prior(
     minutes:float=5.,           # Minutes between checkpoints
     every:int=1000,             # Steps between rows of the history
     stop:int|None=None,         # Stop after this step; resume goes on
+    device:str="cpu",           # Where the network learns
 )->tuple[RolePrior,pd.DataFrame]: # The prior, and its history: `step`, `loss`, `val_loss`
     "Learn the codes of crystals by roles."
     out = make_folder(out)
@@ -343,13 +349,13 @@ def fit_role_prior(
     for name in ("prior.pt", "prior.csv", "prior.safetensors"):
         refuse(out/name)
     lessons, others = (prepare_lessons(c, n, progress=progress) for c, n in ((crystals, 4), (val, 1)))
-    run = RolePriorRun(new_role_prior(lessons, width, blocks, seed), lr, steps, seed, others)
+    run = RolePriorRun(new_role_prior(lessons, width, blocks, seed).to(device), lr, steps, seed, others)
     if resume:
         run.load(out)
     notes = f"{len(lessons.first):,} crystals, {{steps:,}} steps of {batch}"
     run.go_on(lambda: run.advance(lessons, batch), out, notes, every, minutes, stop or steps, progress,
               "fit_role_prior")
-    return run.average, run.losses()
+    return run.average.cpu(), run.losses()
 
 # %% ../nbs/17f_canonical_prior.ipynb #904ab814
 @torch.no_grad()

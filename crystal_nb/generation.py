@@ -101,7 +101,7 @@ class PriorRun:
 
     def load(self, out:Path)->None:
         "Go on where the run in `out` stopped."
-        state = torch.load(out/"prior.pt", weights_only=True)
+        state = torch.load(out/"prior.pt", weights_only=True, map_location="cpu")
         for name in ("prior", "average", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]

@@ -324,10 +324,11 @@ def prior(
     seed:seed_option("Decides every random number of the training.")=0,
     resume:Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in DIR.")]=False,
     column:Column=None,
+    device:Device=None,
 ):
     "Read, leave out the prototypes, encode, train, report."
     from crystal_nb.apps.learn import learn_prior
-    learn_prior(in_column(source, column), out, steps, limit, seed, resume)
+    learn_prior(in_column(source, column), out, steps, limit, seed, resume, pick_device(device))
 
 # %% ../../nbs/apps/cli.ipynb #4892d277
 @app.command(help="Exchange elements of crystals, scale their cells as volumes of known crystals say, and check.\n\n"

@@ -105,6 +105,7 @@ def learn_prior(
     limit:int|None=None,    # Read only so many crystals
     seed:int=0,             # Decides every random number
     resume:bool=False,      # Go on from the checkpoint in `out`
+    device:str="cpu",       # Where the network learns
 ):
     "Read, leave out the prototypes, encode, train, report."
     with made_folder(out), locked(out/LOCK), written_by("prior", source):
@@ -117,7 +118,7 @@ def learn_prior(
                              "learning; give other crystals")
         try:
             parts = hold_out(crystals[~known], seed)
-            _, history = fit_role_prior(*parts, out, steps=steps, seed=seed, resume=resume)
+            _, history = fit_role_prior(*parts, out, steps=steps, seed=seed, resume=resume, device=device)
         except (KeyboardInterrupt, SystemExit) as e:
             raise say_what_is_left(e, out/"prior.pt") from None
     first, last = history.loss.iloc[[0, -1]]
