@@ -36,8 +36,9 @@ from ..searching import Index, build_index, encode_index, is_index_file, open_in
 from ..templates import load_templates
 from ..hull import load_hull
 from ..relaxation import Relaxed, append_relaxed, read_relaxed, relax_all, run_key
-from ..scoring import Known, Scores, caveats, known_crystals, read_crowded, score_rows, tally
-from ..coverage import PAIRS, compare_sets
+from ..scoring import Known, known_crystals, read_crowded, score_rows, tally
+from ..coverage import PAIRS, compare_sets, some_truths
+from ..trust import Scores, caveats
 from .parallel import map_for, parallel_map
 from .session import read
 from .writers import file_names
@@ -51,7 +52,8 @@ def draws_in(
 ):           # The same, or the crystals in it
     "The folder with the CIF files, if it is one that our own commands wrote."
     if isinstance(source, (str, Path)) and made_by(Path(source).expanduser()):
-        return Path(source).expanduser()/"cif"
+        cifs = Path(source).expanduser()/"cif"
+        return cifs if cifs.is_dir() else source
     return source
 
 def read_draws(
@@ -88,7 +90,7 @@ def open_known(
         return shipped_known(set(formulas))
     index = open_index(known, "structure") if isinstance(known, Index) or is_index_file(known) else None
     if index is None:
-        index = build_index(known, "structure", share_codes, progress, read)
+        index = build_index(draws_in(known), "structure", share_codes, progress, read)
     if index.crystals is None:
         raise ValueError(f"{known}: an index without crystals cannot say which are known; give the crystals, "
                          "or an index that was kept by crystal_nb search --index")
@@ -182,7 +184,8 @@ def relax_draws(
     chunks, rows = [items[i:i + 4] for i in range(0, len(items), 4)], iter(todo)
     patience = 4*settings["seconds"] + 60
     before, n = len(done), len(set(keys))
-    with track(total=n, desc="Relaxing", unit="crystals", done=before, show=progress) as bar:
+    desc = "Relaxing" if settings["steps"] else "Energies"
+    with track(total=n, desc=desc, unit="crystals", done=before, show=progress) as bar:
         try:
             for results in spread(not_relaxed, patience)(partial(relax_chunk, settings=settings), chunks):
                 new = [(str(crystals.ids[i]), keys[i], r) for r, i in zip(results, rows)]
@@ -222,6 +225,18 @@ class Energies:
     def __call__(self, crystals:Crystals)->list: # `Relaxed`
         return relax_draws(crystals, self.settings, self.path, self.progress)
 
+    def beside(
+        self,
+        relaxed:list,    # `Relaxed`, of the draws
+        truths:Crystals,
+        seed:int=0,      # Decides which truths
+    )->tuple:            # Of the draws and of some truths, `(crystals,)` each, eV per atom; empty without a potential
+        "Energies of both as they are."
+        if not self.able:
+            return (), ()
+        there = relax_draws(some_truths(truths, seed), self.settings | dict(steps=0), self.path, self.progress)
+        return [r.energy_before for r in relaxed], [r.energy_before for r in there]
+
 def score_crystals(
     crystals:Crystals, unread:pd.DataFrame,  # The draws, from `read_draws`
     known:Known|None,                        # From `open_known`
@@ -234,7 +249,9 @@ def score_crystals(
     rows, relaxed = score_rows(crystals, unread, known, energies if energies.able else None, energies.hull, spread)
     table, valid = tally(rows, seed), crystals[np.flatnonzero(rows.valid[:len(crystals)].astype(bool))]
     if truths is not None:
-        table = pd.concat([table, compare_sets(valid, truths, len(rows), pairs, spread, seed)], ignore_index=True)
+        both = energies.beside(relaxed, truths, seed)
+        beside = compare_sets(valid, truths, len(rows), pairs, spread, seed, both)
+        table = pd.concat([table, beside], ignore_index=True)
     notes = caveats(rows, known.what if known else "", energies.note, energies.hull_note)
     if truths is not None:
         notes.append(f"Coverage, distances and matches are beside other crystals ({len(truths):,}); "
@@ -275,7 +292,7 @@ def read_truths(
     progress:bool=True,
 )->Crystals:
     "The crystals to compare with."
-    truths, unread = read(against, progress=progress)
+    truths, unread = read(draws_in(against), progress=progress)
     if not len(truths):
         raise nothing_left(against, unread)
     return truths
@@ -315,7 +332,7 @@ def write_chosen(
     "The CIFs of what one may want to act on: S.U.N. and M.S.U.N., new when relaxed too."
     rows = scores.rows.assign(file="")
     names = file_names(rows.id)
-    chosen = rows.still_new.eq(True)
+    chosen = rows.still_new.eq(True) if rows.still_new.notna().any() else (rows.sun.eq(True) | rows.msun.eq(True))
     for name in np.array(names, object)[~chosen]:
         remove(work/"cif"/f"{name}.cif")  # from the same command, by an older version
     for i in np.flatnonzero(chosen):
@@ -337,6 +354,8 @@ def score_source(
 ):
     "Read, check, compare, relax, count, write, print."
     check_score(seed, pairs, steps, seconds)
+    if os.path.realpath(source) == os.path.realpath(out):
+        raise ValueError(f"{out}: holds the draws, and the results would come among them; give another --out")
     with open_results(out, "score"):
         protect(*[x for x in (known, against) if x])
         crystals, unread = read_draws(source, limit, column=column)
@@ -362,7 +381,7 @@ def score_source(
 
 def is_share(metric:str)->bool:
     "Whether a measure is a share."
-    return not metric.startswith(("mean", "RMSE", "distance"))
+    return not metric.startswith(("mean", "median", "RMSE", "distance"))
 
 def print_scores(
     scores:Scores,
@@ -374,16 +393,18 @@ def print_scores(
     shown = Table(box=boxes.SIMPLE)
     for name, justify in (("metric", "left"), ("value", "right"), ("95 %", "right"), ("n", "right"),
                           ("convention", "left")):
-        shown.add_column(name, justify=justify)
+        shown.add_column(name, justify=justify, no_wrap=name != "convention")
     for r in scores.table.itertuples():
         if r.n:
             text = "{:.1%}".format if is_share(r.metric) else "{:.3f}".format
-            shown.add_row(r.metric, text(r.value), f"{text(r.low)} to {text(r.high)}", f"{r.n:,}", r.convention)
+            interval = f"{text(r.low)} to {text(r.high)}" if np.isfinite(r.low) else "–"
+            shown.add_row(r.metric, text(r.value), interval, f"{r.n:,}", r.convention)
     console.print(shown)
     blank = scores.table[scores.table.n == 0].metric
-    lines = [f"Not asked, or nothing to count: {', '.join(blank)}."] if len(blank) else []
-    lines += scores.notes
-    cifs = f", and {chosen:,} S.U.N. and M.S.U.N. crystals, new when relaxed too, under {out/'cif'}" if chosen else ""
+    lines = list(scores.notes)
+    if len(blank):
+        lines.insert(1, f"Not asked, or nothing to count: {', '.join(blank)}.")
+    cifs = f", and {chosen:,} S.U.N. and M.S.U.N. crystals under {out/'cif'}" if chosen else ""
     lines.append(f"Written to {out}: score.csv, scored.csv, score.json{cifs}.")
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
