@@ -40,13 +40,15 @@ def warn(
     below = rows[rows.stable.astype(bool)].sort_values("above_hull")
     deep = below.formula[below.above_hull < -DEEP].tolist()
     decay = [f for f in below.formula if holds_unstable(f)]
-    counts = [f"{len(deep):,} lie over {DEEP:g} eV per atom below the hull, perhaps for gaps in it{name_some(deep)}"]
-    if rows.converged.notna().any():  # relaxed
-        counts.append(f"{(below.above_hull > -SHALLOW).sum():,} within {SHALLOW:g} eV of it, "
-                      "which known crystals gain as well when they are relaxed")
+    shallow = (below.above_hull > -SHALLOW).sum()
+    parts = []
+    if deep:
+        parts.append(f"{len(deep):,} over {DEEP:g} eV per atom below the hull, perhaps for gaps in it{name_some(deep)}")
+    if shallow and rows.converged.notna().any():  # relaxed
+        parts.append(f"{shallow:,} within {SHALLOW:g} eV of it, which known crystals gain as well when relaxed")
     if decay:
-        counts.append(f"{len(decay):,} hold elements that decay{name_some(decay)}")
-    return f"{ONE_POTENTIAL} Of {len(below):,} stable draws {'; '.join(counts)}."
+        parts.append(f"{len(decay):,} with elements that decay{name_some(decay)}")
+    return f"{ONE_POTENTIAL} Stable draws: {len(below):,}" + f", among them {'; '.join(parts)}"*bool(parts) + "."
 
 # %% ../nbs/19e_trust.ipynb #e900000e
 def half_width(n:int)->float:

@@ -393,7 +393,7 @@ def print_scores(
     shown = Table(box=boxes.SIMPLE)
     for name, justify in (("metric", "left"), ("value", "right"), ("95 %", "right"), ("n", "right"),
                           ("convention", "left")):
-        shown.add_column(name, justify=justify, no_wrap=name != "convention")
+        shown.add_column(name, justify=justify, no_wrap=name != "metric")
     for r in scores.table.itertuples():
         if r.n:
             text = "{:.1%}".format if is_share(r.metric) else "{:.3f}".format
