@@ -338,7 +338,8 @@ def draw_for(
 )->tuple:
     "Crystals from a learned prior, or codes from N(0, 1)."
     if prior == "normal":
-        return draw_codes(model, n, seed, formula=asks["formula"], elements=asks["elements"]), None, ""
+        wanted = {name: asks[name] for name in ("formula", "elements", "volume")}
+        return draw_codes(model, n, seed, **wanted), None, ""
     learned = open_role_prior(prior)
     drawn = model.sample(n, prior=learned, generator=seed, **asks)
     return drawn.z, drawn, digest(*learned.state_dict().values())
