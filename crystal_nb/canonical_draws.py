@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['makeup_of_formula', 'only_elements', 'choose_makeups', 'as_decoded', 'encode_placed', 'describe_placed',
-           'open_role_prior', 'sample_canonical', 'encode_drawn', 'sample']
+           'open_role_prior', 'sample_canonical', 'encode_drawn', 'give_codes', 'sample']
 
 # %% ../nbs/17g_canonical_draws.ipynb #d8c7e97e
 from pathlib import Path
@@ -150,6 +150,15 @@ def encode_drawn(
         for k, reason in skipped.reason.items():
             atoms[rows[k]] = atoms[rows[k]]._replace(reason=reason)
     return Generated(z, atoms, atoms, drawn.table.assign(reason=[d.reason for d in atoms]))
+
+def give_codes(
+    model:CrystalCode,
+    placed:list[Placed],
+)->Generated:
+    "Placed crystals with the codes of a model."
+    if isinstance(model, CanonicalModel):
+        return describe_placed(model, placed)
+    return encode_drawn(model, describe_placed(CanonicalModel(), placed))
 
 def sample(
     model:CrystalCode,

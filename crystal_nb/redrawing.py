@@ -16,13 +16,12 @@ from .reading import read
 from .samples import make_generator
 from .canonical import mendeleev
 from .codes import CrystalCode
-from .canonical_model import CanonicalModel
 from .draws import Generated, check_seed
 from .paths import slerp
 from .roles import MOST_ATOMS, MOST_KINDS, Makeup, Roled, frames_by_role, role_codes, unpack_roles
 from .placing import place_atoms
 from .canonical_prior import INERT, TRIES, RolePrior, draw_placed, follow
-from .canonical_draws import describe_placed, encode_drawn, makeup_of_formula, open_role_prior
+from .canonical_draws import give_codes, makeup_of_formula, open_role_prior
 
 # %% ../nbs/17h_redrawing.ipynb #6a28d157
 def roles_of_one(
@@ -76,9 +75,7 @@ def redraw(
     begin = role_codes(roled).float().expand(n, -1)
     placed = draw_placed(open_role_prior(prior), makeup, make_generator(check_seed(generator)), tries, begin,
                          noise=noise, guidance=guidance)
-    canonical = isinstance(model, CanonicalModel)
-    drawn = describe_placed(model if canonical else CanonicalModel(), placed)
-    return drawn if canonical else encode_drawn(model, drawn)
+    return give_codes(model, placed)
 
 # %% ../nbs/17h_redrawing.ipynb #3b55b0b5
 def elements_between(
@@ -147,6 +144,4 @@ def walk(
     if steps < 2:
         raise ValueError(f"{steps} steps leave no room for two ends; use 2 or more")
     placed = walk_through_prior(open_role_prior(prior), a, b, steps, noise)
-    canonical = isinstance(model, CanonicalModel)
-    drawn = describe_placed(model if canonical else CanonicalModel(), placed)
-    return drawn if canonical else encode_drawn(model, drawn)
+    return give_codes(model, placed)
