@@ -17,7 +17,7 @@ from .crystals import Crystals, keep
 from .samples import Samples, inside
 from .training import Config, field
 from .models import ModelError, load_model, save_model
-from .segmentation import segment
+from .passes import find_atoms, how_to_read
 from .refinement import refine
 from .lattice import Found, found_samples, read_field, read_samples
 from .evaluation import Decoded
@@ -224,9 +224,8 @@ class CrystalAutoencoder(CrystalCode):
 
     @property
     def reading(self)->dict:
-        "How voxels become atoms, for `segment`: what `09_segmentation` found best, with the U-Net's offsets if any."
-        offsets = self.config.objective.offset_weight and self.config.unet.head == "factorised"
-        return dict(rule="occupancy", vote="probability", split=True, centroid="offset" if offsets else "probability")
+        "How voxels become atoms, for `segment`: what `06a_segmentation` found best, with the U-Net's offsets if any."
+        return how_to_read(self.unet)
 
     @property
     def can_refine(self)->bool:
@@ -239,7 +238,7 @@ class CrystalAutoencoder(CrystalCode):
             raise SettingError(f"this model names {self.config.unet.classes}, not elements, so it gives no crystals; "
                              "see the tutorial atomic_groups for what it does give")
         with torch.no_grad():
-            start = segment(self.unet(self.density(z)), self.grid, **self.reading)
+            start = find_atoms(self.vae, self.unet, self.density(z), self.grid, self.config.sigma)
         network = unpad(start.Z, start.xyz, self.lattices(z))
         if not (refine and self.can_refine):
             return network, network

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['FREE', 'TERMS', 'WRITTEN', 'Joint', 'update_average', 'Run', 'fingerprint', 'save_checkpoint', 'differences',
-           'load_checkpoint', 'usable', 'prepare_data', 'code_samples', 'fit_code', 'TrainingError', 'make_accelerator',
-           'agree', 'train_step', 'check_finite', 'evaluate_run', 'Reporter', 'Stop', 'take_over', 'start_networks',
-           'begin', 'claim', 'make_writer', 'describe', 'record', 'fit', 'plot_history']
+           'load_checkpoint', 'usable', 'repeat_hydrogen', 'prepare_data', 'code_samples', 'fit_code', 'TrainingError',
+           'make_accelerator', 'agree', 'train_step', 'check_finite', 'evaluate_run', 'Reporter', 'Stop', 'take_over',
+           'same_code_settings', 'start_networks', 'begin', 'claim', 'make_writer', 'describe', 'record', 'fit',
+           'plot_history']
 
 # %% ../nbs/08_runs.ipynb #3cdb8ceb
 from contextlib import nullcontext
@@ -31,7 +32,7 @@ from .reading import say, track
 from .samples import make_generator, stream_seed
 from .voxels import density
 from .spectral import SpectralCode
-from .training import Batch, Config, build, crop, forward, learning_rate, losses, make_batch
+from .training import Batch, Config, build, joint_losses, learning_rate, make_batch
 from .training import make_optimizer, objective, place, validate
 from .files import LEDGER, adopt, refuse, written_by
 from .models import FORMAT, ModelError, atomic, check_format, load_model, make_folder, model_card, save_model
@@ -42,9 +43,8 @@ class Joint(nn.Module):
     def __init__(self, vae:nn.Module, unet:nn.Module, config:Config):
         super().__init__()
         self.vae, self.unet, self.config = vae, unet, config
-    def forward(self, M, S, noise=None, D=None): # As in `Batch`: M `(batch, 1, n, n, n)`, plotting units
-        output = forward(self.vae, self.unet, M, noise, self.config.objective.gamma)
-        return losses(output, crop(M, self.config.padding), S, self.config.objective, D)
+    def forward(self, *batch): # As in `Batch`: M `(batch, 1, n, n, n)`, plotting units, and so on
+        return joint_losses(self.vae, self.unet, Batch(*batch), self.config, self.config.objective.gamma)[0]
 
 @torch.no_grad()
 def update_average(
@@ -153,6 +153,17 @@ def usable(
     return mask
 
 # %% ../nbs/08_runs.ipynb #04a3f6fa
+def repeat_hydrogen(
+    crystals:Crystals,
+    times:int,        # How often those with hydrogen are to be there
+)->Crystals:
+    "Crystals with hydrogen several times: they are rare, and the hardest."
+    if times == 1 or not len(crystals):
+        return crystals
+    owner = np.repeat(np.arange(len(crystals)), crystals.counts)
+    hydrogen = np.bincount(owner, crystals.numbers == 1, minlength=len(crystals)) > 0
+    return crystals[np.repeat(np.arange(len(crystals)), np.where(hydrogen, times, 1))]
+
 def prepare_data(
     crystals:Crystals,
     val:Crystals|None,     # None = split off by composition
@@ -177,6 +188,7 @@ def prepare_data(
     else:
         val = val[usable(val, config, progress)]
     say(f"{len(crystals):,} crystals to train on, {len(val):,} held out; {lost}")
+    crystals = repeat_hydrogen(crystals, config.data.hydrogen)
     if not len(crystals) or not len(val):
         raise ValueError(f"of {given:,} crystals {len(crystals):,} are left to train on and {len(val):,} to hold out "
                          f"({lost}); give more crystals, another filter or a larger val_fraction")
@@ -273,7 +285,7 @@ def check_finite(run:Run, out:Path):
                         f"(now {learning.lr:g}) or clip (now {learning.clip:g})")
 
 # %% ../nbs/08_runs.ipynb #79c8461b
-TERMS = ("reconstruction", "kl", "segmentation", "occupancy", "species", "offset")
+TERMS = ("reconstruction", "kl", "segmentation", "occupancy", "species", "offset", "later", "correction")
 
 def evaluate_run(
     run:Run, val:Crystals,
@@ -313,7 +325,9 @@ class Reporter:
     def row(self, run:Run, row:dict):
         self.say(f"step {run.step:,}/{run.config.learning.steps:,}, {self.speed(run):.0f} crystals/s, "
                  f"loss {row['loss']:.4f}, held out {row['val_loss']:.4f}: "
-                 f"recall {row['recall']:.3f}, precision {row['precision']:.3f}, species {row['species_accuracy']:.3f}")
+                 f"recall {row['recall']:.3f}, precision {row['precision']:.3f}, species {row['species_accuracy']:.3f}"
+                 + (f", number of atoms {row['atom_count_right']:.3f}, exact {row['crystals_exact']:.3f}"
+                    if "atom_count_right" in row else ""))
         self.mark, self.since = time.monotonic(), run.step  # the evaluation itself is not counted
 
 # %% ../nbs/08_runs.ipynb #f9141307
@@ -356,10 +370,17 @@ def take_over(
 )->list:                 # Names of the parameters that have
     "Copy trained weights into a new network."
     own, weights = network.state_dict(), trained.state_dict()
+    if not any(k.startswith("corrector.") for k in own):
+        weights = {k: w for k, w in weights.items() if not k.startswith("corrector.")}
+    if "enter.weight" in own and own["enter.weight"].shape[1] > weights["enter.weight"].shape[1]:
+        wider = torch.zeros_like(own["enter.weight"])  # fields that the other one was not shown count for nothing yet
+        wider[:, :weights["enter.weight"].shape[1]] = weights["enter.weight"]
+        weights["enter.weight"] = wider
     left = [k for k in weights if k.startswith(new) and k in own and own[k].shape != weights[k].shape] if new else []
     try:
         missing, unexpected = network.load_state_dict({k: w for k, w in weights.items() if k not in left}, strict=False)
-        wrong = unexpected + [k for k in missing if "head.offset" not in k and k not in left]
+        may_be_new = "head.offset", "corrector."
+        wrong = unexpected + [k for k in missing if not k.startswith(may_be_new) and k not in left]
         if wrong:
             raise RuntimeError(wrong[0])
     except RuntimeError as e:
@@ -369,6 +390,10 @@ def take_over(
     return [k for k in own if k in missing]
 
 # %% ../nbs/08_runs.ipynb #bf4863cf
+def same_code_settings(a:Config, b:Config)->bool:
+    "Would a linear code be fitted to samples drawn in the same way?"
+    return (a.vae, a.representation, a.drawing, a.latents) == (b.vae, b.representation, b.drawing, b.latents)
+
 def start_networks(
     train:Crystals, config:Config,
     report:Reporter,
@@ -383,7 +408,9 @@ def start_networks(
         left = take_over(unet, old_unet, "U-Net", ("head.name", "head.logits") if other_classes else ())
         if left:
             report.say(f"new, because the model to start from has none such: {', '.join(left)}")
-        same_vae = old.vae.kind == config.vae.kind and any(True for _ in vae.parameters())
+        trained, same_kind = any(True for _ in vae.parameters()), old.vae.kind == config.vae.kind
+        same_code = same_code_settings(old, config)
+        same_vae = same_kind and (trained or same_code)
         if same_vae:
             take_over(vae, old_vae, "VAE")
     if vae.needs_code and not same_vae:
@@ -470,7 +497,7 @@ def fit(
     out:str|Path,              # Folder of the run: model, `best/`, `history.csv`, checkpoint `last.pt`
     val:Crystals|None=None,    # Held-out crystals; None = a share of the compositions
     resume:bool=False,         # Go on with the run in `out`
-    start:str|Path|None=None,  # Folder of a model whose weights to start from; a spectral code is fitted all the same
+    start:str|Path|None=None,  # Folder of a model whose weights to start from
     progress:bool=True,        # Report on stderr, see `reading.track`
     minutes:float|None=None,   # Stop after this long; resume goes on
     device:str|None=None,      # "cpu", "cuda", "mps"; None = the best there is

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['SHARPER', 'STEMS', 'HEADS', 'CLASSES', 'space_to_depth', 'depth_to_space', 'conv', 'ResidualBlock', 'AttentionGate',
            'double', 'UpBlock', 'Prediction', 'DensePrediction', 'log_odds', 'full_precision', 'DenseHead',
-           'FactorisedHead', 'FactorisedPrediction', 'frozen_statistics', 'sharpener', 'sharpened', 'check_network',
-           'check_field', 'AttentionUNet', 'UNetSettings']
+           'FactorisedHead', 'FactorisedPrediction', 'running_statistics', 'frozen_statistics', 'sharpener', 'narrowed',
+           'sharpened', 'check_network', 'check_field', 'AttentionUNet', 'UNetSettings']
 
 # %% ../nbs/06_unet.ipynb #6cb6e46d
 import math
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 import torch
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint as recompute
@@ -307,6 +307,18 @@ class FactorisedPrediction(Prediction):
 
 # %% ../nbs/06_unet.ipynb #2f03fa5f
 @contextmanager
+def running_statistics(module:nn.Module):
+    "Let the batch norms of `module` use their running statistics in training too, and leave them as they are."
+    norms = [(m, m.training) for m in module.modules() if isinstance(m, nn.BatchNorm3d)]
+    for m, _ in norms:
+        m.eval()
+    try:
+        yield
+    finally:
+        for m, training in norms:
+            m.train(training)
+
+@contextmanager
 def frozen_statistics(module:nn.Module):
     "Let the batch norms of `module` see a batch again without counting it again."
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm3d)]
@@ -336,10 +348,10 @@ def sharpener(
     return narrow @ wide.T @ torch.linalg.inv(wide @ wide.T + ridge*torch.eye(n, dtype=torch.float64))
 
 # %% ../nbs/06_unet.ipynb #051898c6
-def sharpened(
-    x:Tensor,     # Density over `scale`, `(batch, 1, n, n, n)`, of order one
+def narrowed(
+    x:Tensor,     # Density, `(batch, 1, n, n, n)`, any unit
     blur:float,   # Width of an atom's Gaussian, voxels
-)->list[Tensor]:  # One for each of `SHARPER`, same shape, compressed by asinh, of order one
+)->list[Tensor]:  # One for each of `SHARPER`, same shape and unit
     "The field with its atoms narrower."
     fields = []
     with torch.autocast(x.device.type, enabled=False):
@@ -348,8 +360,15 @@ def sharpened(
             y = x.float()
             for _ in range(3):
                 y = torch.tensordot(y, K, ([2], [1]))  # takes the first axis of the grid, and puts it last
-            fields.append(torch.asinh(4*y))
+            fields.append(y)
     return fields
+
+def sharpened(
+    x:Tensor,     # Density over `scale`, `(batch, 1, n, n, n)`, of order one
+    blur:float,   # Width of an atom's Gaussian, voxels
+)->list[Tensor]:  # One for each of `SHARPER`, same shape, of order one
+    "The narrowed field, compressed by asinh."
+    return [torch.asinh(4*y) for y in narrowed(x, blur)]
 
 # %% ../nbs/06_unet.ipynb #43b0afd5
 STEMS = "subpixel", "full"
@@ -396,13 +415,17 @@ class AttentionUNet(nn.Module):
         checkpoint:bool=False,  # Recompute activations in the backward pass: less memory, more time
         offsets:bool=False,     # Factorised head: it also says where between the voxels the atoms are
         blur:float=0.,          # Width of an atom's Gaussian, voxels, by which it is also sharpened; 0 = it is not
+        passes:int=1,           # How often it is asked, each time about what is left, see `06c_passes`
+        hints:int=0,            # Further fields that it sees, such as the atoms found so far
     ):
         super().__init__()
         check_network(width, depth, stem, head)
         self.width, self.depth, self.stem = width, depth, stem
         self.scale, self.checkpoint, self.blur = scale, checkpoint, blur
+        self.passes, self.hints = passes, hints
+        self.corrector = None  # Of found atoms, see `06b_correction`
         block = 8 if stem == "subpixel" else 1
-        fields = 1 + len(SHARPER)*(blur > 0)
+        fields = 1 + len(SHARPER)*(blur > 0) + hints
         c = [width*2**level for level in range(depth)]
         self.enter = conv(block*fields, width)
         self.blocks = nn.ModuleList([ResidualBlock(w) for w in c])
@@ -414,11 +437,15 @@ class AttentionUNet(nn.Module):
 
     def forward(
         self,
-        M:Tensor, # Density, `(batch, 1, n, n, n)`, plotting units
+        M:Tensor,                # Density, `(batch, 1, n, n, n)`, plotting units
+        hints:Tensor|None=None,  # Further fields, `(batch, hints, n, n, n)`, of order one; None = nothing to see there
     )->Prediction:
         check_field(M, self.depth, self.stem)
         x = M/self.scale
-        seen = torch.cat([x, *sharpened(x, self.blur)], 1) if self.blur else x
+        seen = [x, *sharpened(x, self.blur)] if self.blur else [x]
+        if self.hints:
+            seen.append(x.new_zeros(len(x), self.hints, *x.shape[2:]) if hints is None else hints.to(x.dtype))
+        seen = torch.cat(seen, 1)
         feature = self.features(space_to_depth(seen) if self.stem == "subpixel" else seen)
         with full_precision(M):
             return self.head(feature, x)
@@ -462,6 +489,9 @@ class UNetSettings(Settings):
     scale:Positive = 10.                                    # All networks see the density over this, plotting units
     sharpen:bool = True                                     # It also sees the density sharpened
     recompute:bool = False                                  # Less memory, a third more time
+    passes:up_to(16) = 1                                    # How often it is asked, each time about what is left
+    corrections:Annotated[int, Field(ge=0, le=100)] = 0     # Of each atom after each pass; 0 = none, as the paper
+    hints:bool = False                                      # In later passes it also sees the atoms found so far
 
     @field_validator("classes")
     @classmethod
@@ -490,4 +520,5 @@ class UNetSettings(Settings):
         classes = int(CLASSES[self.classes].max()) + 1
         blur = sigma/grid.step if self.sharpen else 0.
         return AttentionUNet(self.width, self.depth, self.stem, self.head, classes, self.scale,
-                             checkpoint=self.recompute, offsets=offsets, blur=blur)
+                             checkpoint=self.recompute, offsets=offsets, blur=blur,
+                             passes=self.passes, hints=2*self.hints)

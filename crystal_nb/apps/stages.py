@@ -23,6 +23,7 @@ from ..training import crop
 from ..training import field
 from ..segmentation import label_voxels
 from ..segmentation import segment
+from ..passes import find_atoms
 from ..refinement import refine
 from ..evaluation import Decoded
 from ..evaluation import cell_to_cube
@@ -241,7 +242,7 @@ def follow(
         z = spoil_code(model, M, e, s)
         decoded = decode_with(model, z, s.sigma)
         prediction, target = model.unet(decoded), species(Z, xyz, model.grid, s.radius)
-        network = segment(prediction, model.grid, **model.reading)
+        network = find_atoms(model.vae, model.unet, decoded, model.grid, s.sigma)
     fitted = fit_kept(model, z, network, s, patience)
     perfect = segment(Painted(target), model.grid)
     seconds = perf_counter() - start
