@@ -17,7 +17,7 @@ from .settings import Settings, ZeroOrMore
 from .voxels import Grid, nearest_atom, offsets, paint
 from .unet import running_statistics
 from .segmentation import segment
-from .correction import Correction, apply_correction, left_over
+from .correction import Correction, corrections, left_over
 from .passes import how_much, how_to_read, join_atoms, look_again, pack_atoms
 
 # %% ../nbs/06d_objective.ipynb #f097412e
@@ -156,14 +156,9 @@ def train_corrections(
     # The loss, `(batch,)`, nats, mean over the steps; Z, `(batch, atoms)`, 0 = absent; xyz, `(batch, atoms, 3)`, Å
 )->tuple[Tensor,Tensor,Tensor]:
     "Correct atoms step by step, and judge every step."
-    context, loss = corrector.context(decoded), decoded.new_zeros(len(decoded))
-    for _ in range(corrector.steps):
-        if not (Z > 0).any():
-            break
-        left = left_over(vae, decoded, Z, xyz, corrector.grid, corrector.sigma)
-        said = corrector(context, left, Z, xyz)
-        loss = loss + correction_loss(said, Z, xyz, *true)/corrector.steps
-        Z, xyz = apply_correction(said, Z, xyz)
+    loss = decoded.new_zeros(len(decoded))
+    for said, before, (Z, xyz) in corrections(corrector, vae, decoded, Z, xyz):
+        loss = loss + correction_loss(said, *before, *true)/corrector.steps
     return loss, *pack_atoms(Z, xyz)
 
 def later_losses(

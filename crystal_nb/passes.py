@@ -10,7 +10,7 @@ __all__ = ['APART', 'ENOUGH', 'LATER', 'HINT_WIDTH', 'pack_atoms', 'join_atoms',
 import torch
 from torch import Tensor, nn
 from .voxels import Grid, density
-from .segmentation import Atoms, segment
+from .segmentation import Atoms, pad_rows, segment
 from .correction import correct_atoms, left_over
 
 # %% ../nbs/06c_passes.ipynb #6588ffda
@@ -22,11 +22,7 @@ def pack_atoms(
 )->list[Tensor]:    # Z, `(batch, fewer)`, 0 = absent, and the values, `(batch, fewer, ...)`, any unit
     "Move absent atoms to the end, and cut the rectangle to the size of the fullest crystal."
     here = Z > 0
-    order = (~here).long().argsort(dim=1, stable=True)[:, :int(here.sum(1).max()) if here.numel() else 0]
-    def pick(v):
-        which = order.view(*order.shape, *[1]*(v.ndim - 2)).expand(-1, -1, *v.shape[2:])
-        return v.masked_fill(~here.view(*here.shape, *[1]*(v.ndim - 2)), 0).gather(1, which)
-    return [pick(v) for v in (Z, *values)]
+    return pad_rows(here.nonzero()[:, 0], len(Z), *(v[here] for v in (Z, *values)))
 
 def join_atoms(
     Z:Tensor,       # Atomic numbers of the atoms known, `(batch, atoms)`, 0 = absent
@@ -133,11 +129,8 @@ def replace_rows(
     new:Atoms,      # Their atoms, `(rows, ...)`
 )->Atoms:
     "The same with other atoms in some crystals."
-    most = max(atoms.Z.shape[1], new.Z.shape[1])
-    def put(old, v):
-        out = old.new_zeros(len(old), most, *old.shape[2:])
-        out[:, :old.shape[1]] = old
-        out[rows] = 0
-        out[rows, :v.shape[1]] = v.to(out.dtype)
-        return out
-    return Atoms(*pack_atoms(*(put(old, v) for old, v in zip(atoms, new))))
+    kept, here = atoms.Z > 0, new.Z > 0
+    kept[rows] = False
+    crystal = torch.cat([kept.nonzero()[:, 0], rows[here.nonzero()[:, 0]]])
+    values = (torch.cat([old[kept], v[here].to(old.dtype)]) for old, v in zip(atoms, new))
+    return Atoms(*pad_rows(crystal, len(atoms.Z), *values))
