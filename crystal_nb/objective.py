@@ -17,7 +17,7 @@ from .settings import Settings, ZeroOrMore
 from .voxels import Grid, nearest_atom, offsets, paint
 from .unet import running_statistics
 from .segmentation import segment
-from .correction import Correction, corrections, left_over
+from .correction import Belief, Correction, corrections, left_over
 from .passes import how_much, how_to_read, join_atoms, look_again, pack_atoms
 
 # %% ../nbs/06d_objective.ipynb #f097412e
@@ -101,7 +101,7 @@ def segmentation_terms(
 PARTNERS = .8  # found and true atoms of a pair are at most this far apart, Å
 
 def pair_atoms(
-    Z:Tensor,        # Atomic numbers found, `(batch, atoms)`, 0 = absent
+    Z:Tensor,        # Atomic numbers found, or where there are atoms, `(batch, atoms)`, 0 = absent
     xyz:Tensor,      # Their positions, `(batch, atoms, 3)`, Å
     true_Z:Tensor,   # True ones, `(batch, true)`, 0 = absent
     true_xyz:Tensor, # `(batch, true, 3)`, Å
@@ -132,20 +132,20 @@ MOVE_WIDTH = .05  # of the Laplace distribution of corrected positions, Å
 
 def correction_loss(
     said:Correction,
-    Z:Tensor,        # Atomic numbers found, `(batch, atoms)`, 0 = absent
-    xyz:Tensor,      # Their positions, `(batch, atoms, 3)`, Å
-    true_Z:Tensor,   # True ones, `(batch, true)`, 0 = absent
-    true_xyz:Tensor, # `(batch, true, 3)`, Å
+    belief:Belief,   # What was believed before
+    true_Z:Tensor,   # True atomic numbers, `(batch, true)`, 0 = absent
+    true_xyz:Tensor, # Their positions, `(batch, true, 3)`, Å
 )->Tensor:           # `(batch,)`, nats, up to a constant for each atom
     "How well found atoms are corrected."
-    partner = pair_atoms(Z, xyz, true_Z, true_xyz)[said.crystal, said.slot]
+    xyz = belief.xyz
+    partner = pair_atoms(belief.here, xyz, true_Z, true_xyz)[said.crystal, said.slot]
     real = partner >= 0
     nats = F.binary_cross_entropy_with_logits(said.exists, real.to(said.exists.dtype), reduction="none")
     crystal, slot, to = said.crystal[real], said.slot[real], partner[real]
     away = (true_xyz[crystal, to] - xyz[crystal, slot] - said.move[real]).norm(dim=1)
     name = F.cross_entropy(said.species[real], true_Z[crystal, to] - 1, reduction="none")
     nats = nats.index_put((real.nonzero()[:, 0],), away/MOVE_WIDTH + name, accumulate=True)
-    return nats.new_zeros(len(Z)).index_add(0, said.crystal, nats)
+    return nats.new_zeros(len(xyz)).index_add(0, said.crystal, nats)
 
 # %% ../nbs/06d_objective.ipynb #e5889b4d
 def train_corrections(
@@ -156,10 +156,12 @@ def train_corrections(
     # The loss, `(batch,)`, nats, mean over the steps; Z, `(batch, atoms)`, 0 = absent; xyz, `(batch, atoms, 3)`, Å
 )->tuple[Tensor,Tensor,Tensor]:
     "Correct atoms step by step, and judge every step."
-    loss = decoded.new_zeros(len(decoded))
-    for said, before, (Z, xyz) in corrections(corrector, vae, decoded, Z, xyz):
-        loss = loss + correction_loss(said, *before, *true)/corrector.steps
-    return loss, *pack_atoms(Z, xyz)
+    losses = []
+    for said, before, (_, charge, xyz, _) in corrections(corrector, vae, decoded, Z, xyz):
+        losses.append(correction_loss(said, before, *true))
+        Z = charge
+    loss = torch.stack(losses).mean(0) if losses else decoded.new_zeros(len(decoded))
+    return loss, *pack_atoms(Z.round().long(), xyz)
 
 def later_losses(
     vae:nn.Module, unet:nn.Module,

@@ -324,7 +324,7 @@ PAPER = dict(
     optimizer="adam", batch=24, steps=100_000, lr=1e-5, schedule="constant",
     warmup=0., weight_decay=0., clip=0., ema=0.)
 LARGE = dict(filter="none", box=14., voxels=42, latents=823, fit_samples=12000, steps=2000, lr=5e-4)
-AGAIN = dict(passes=3, corrections=6, hints=True, noiseless=.5, hydrogen=4, batch=16)
+AGAIN = dict(passes=3, corrections=8, hints=True, noiseless=.5, hydrogen=4, batch=16)
 TINY = dict(
     fit_samples=1000, width=16, depth=2, steps=120, lr=1e-2, ema=.9, precision="fp32",
     eval_every=20, eval_crystals=16, val_fraction=.2)
@@ -495,11 +495,12 @@ EXACT = .1  # an atom of an exact crystal is at most this far from its place, Å
 def judge_crystals(
     vae:nn.Module, unet:nn.Module, # In evaluation mode
     decoded:Tensor,                # `(batch, 1, n, n, n)`, plotting units
+    prediction,                    # What the U-Net says of it, a `unet.Prediction`
     batch:Batch,                   # What it was decoded from
     config:Config,
 )->Tensor:                         # Counts, `(3,)`: crystals; with the right number of atoms; exact
     "Find the atoms by the networks, and count the crystals that came back."
-    found = find_atoms(vae, unet, decoded, config.grid, config.sigma)
+    found = find_atoms(vae, unet, decoded, config.grid, config.sigma, first=prediction)
     right = (found.Z > 0).sum(1) == (batch.Z > 0).sum(1)
     partner = pair_atoms(found.Z, found.xyz, batch.Z, batch.xyz)
     exact = right & ((partner >= 0) == (found.Z > 0)).all(1)
@@ -529,7 +530,7 @@ def validate(
         errors.append((output[0] - crop(batch.M, config.padding)).square().flatten().cpu())
         count = count + count_voxels(output[-1], batch.S)
         if config.unet.classes == "elements":
-            crystals_right = crystals_right + judge_crystals(vae, unet, output[0], batch, config)
+            crystals_right = crystals_right + judge_crystals(vae, unet, output[0], output[-1], batch, config)
     hit, true, found, named = count.tolist()
     errors = torch.cat(errors).sort().values
     percentiles = {f"se_{p}": float(errors[round(p/100*(len(errors) - 1))]) for p in PERCENTILES}

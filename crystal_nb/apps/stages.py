@@ -242,7 +242,7 @@ def follow(
         z = spoil_code(model, M, e, s)
         decoded = decode_with(model, z, s.sigma)
         prediction, target = model.unet(decoded), species(Z, xyz, model.grid, s.radius)
-        network = find_atoms(model.vae, model.unet, decoded, model.grid, s.sigma)
+        network = find_atoms(model.vae, model.unet, decoded, model.grid, s.sigma, first=prediction)
     fitted = fit_kept(model, z, network, s, patience)
     perfect = segment(Painted(target), model.grid)
     seconds = perf_counter() - start
