@@ -66,7 +66,7 @@ class Neighbours(NamedTuple):
     "The nearest other atoms of each of `present` atoms."
     which:Tensor    # Their numbers among those present, `(present, count)`, int64 indices
     between:Tensor  # From the atom to them, `(present, count, 3)`, Å
-    near:Tensor     # Are they near enough to count?, `(present, count)`, bool
+    counts:Tensor   # Are they near enough to count?, `(present, count)`, bool
 
 def nearest_neighbours(
     here:Tensor,    # Which slots hold an atom, `(batch, atoms)`, bool
@@ -89,10 +89,16 @@ def nearest_neighbours(
 # %% ../nbs/06b_correction.ipynb #c615c96d
 class Belief(NamedTuple):
     "What the corrector believes of a batch of crystals between two corrections."
-    here:Tensor    # Which slots hold an atom, `(batch, atoms)`, bool; stays as it is
-    charge:Tensor  # Expected atomic numbers, `(batch, atoms)`, real; 0 = absent
+    slots:Tensor   # Which slots of the list are in use, `(batch, atoms)`, bool; stays as it is
+    number:Tensor  # Expected atomic numbers if there is an atom, `(batch, atoms)`, real; 0 = not in use
+    exists:Tensor  # Probability that there is an atom, `(batch, atoms)`
     xyz:Tensor     # Positions, `(batch, atoms, 3)`, Å
     memory:Tensor  # What is kept of each atom, `(present, memory)`, unitless
+
+    @property
+    def charge(self)->Tensor: # `(batch, atoms)`, electrons
+        "What each atom counts as in a density."
+        return self.number*self.exists
 
 class Correction(NamedTuple):
     "What the corrector says of `present` atoms."
@@ -155,7 +161,7 @@ class AtomCorrector(nn.Module):
         fields = torch.cat([r, *narrowed(r, self.sigma/self.grid.step), context], 1)
         points = (belief.xyz.float()[:, :, None] + self.stencil).flatten(1, 2)
         around = sample_fields(fields, points, self.grid).unflatten(2, (-1, len(self.stencil)))
-        return around.transpose(1, 2)[belief.here]
+        return around.transpose(1, 2)[belief.slots]
 
     def listen(
         self,
@@ -163,12 +169,12 @@ class AtomCorrector(nn.Module):
         remains:Tensor, # What is left around each atom over `scale`, `(present, 3, points)`, unitless
     )->Tensor:          # `(present, 64)`, unitless
         "What each atom hears from its neighbours, added up."
-        near = nearest_neighbours(belief.here, belief.xyz.float(), self.neighbours)
-        q = belief.charge[belief.here][:, None]
+        near = nearest_neighbours(belief.slots, belief.xyz.float(), self.neighbours)
+        q = belief.charge[belief.slots][:, None]
         tells = torch.cat([q/20, q.log1p(), torch.asinh(20*remains[:, :, remains.shape[2]//2]), belief.memory], 1)
         closeness = 1/(near.between.norm(dim=2, keepdim=True) + .3)
         heard = self.hear(torch.cat([near.between/2, closeness, tells[near.which]], 2))
-        return (heard*near.near[..., None]).sum(1)/4
+        return (heard*near.counts[..., None]).sum(1)/4
 
     def features(
         self,
@@ -177,11 +183,11 @@ class AtomCorrector(nn.Module):
         belief:Belief,
     )->Tensor:          # `(present, inputs)`, of order one
         "What the network sees of each atom."
-        around, q = self.look(context, left, belief), belief.charge[belief.here][:, None]
+        around, q = self.look(context, left, belief), belief.charge[belief.slots][:, None]
         remains = around[:, :3]
         by_charge = torch.asinh(40*remains/(.3 + q[..., None]/10))
-        in_box = left.float().square().mean((1, 2, 3, 4)).sqrt()[belief.here.nonzero()[:, 0], None]
-        own = [q/20, q.log1p(), 2*belief.xyz[belief.here].float()/self.grid.box - 1,
+        in_box = left.float().square().mean((1, 2, 3, 4)).sqrt()[belief.slots.nonzero()[:, 0], None]
+        own = [q/20, q.log1p(), 2*belief.xyz[belief.slots].float()/self.grid.box - 1,
                20*remains.square().mean((1, 2)).sqrt()[:, None], 10*in_box]
         fields = [torch.asinh(20*remains), by_charge, around[:, 3:]]
         return torch.cat([f.flatten(1) for f in fields] + own + [belief.memory, self.listen(belief, remains)], 1)
@@ -192,13 +198,13 @@ class AtomCorrector(nn.Module):
         left:Tensor,    # From `left_over`, `(batch, 1, n, n, n)`, plotting units
         belief:Belief,
     )->Correction:
-        crystal, slot = belief.here.nonzero(as_tuple=True)
+        crystal, slot = belief.slots.nonzero(as_tuple=True)
         with full_precision(left):
             h = self.body(self.features(context, left, belief))
             memory = self.remember(h, belief.memory)
             h = torch.cat([h, memory], 1)
             shift, sureness = self.charge(h).unbind(1)
-            q = belief.charge[crystal, slot] + 3*shift
+            q = belief.number[crystal, slot] + 3*shift
             away = (self.charges - q[:, None]).square().clamp(max=900)
             species = self.species(h) - away/2*F.softplus(sureness)[:, None]
             return Correction(crystal, slot, .3*self.move(h), species, self.exists(h)[:, 0], memory)
@@ -210,10 +216,10 @@ class AtomCorrector(nn.Module):
     )->Belief:
         "What is believed before the first correction: what was found."
         memory = xyz.new_zeros(int((Z > 0).sum()), self.remember.hidden_size, dtype=torch.float32)
-        return Belief(Z > 0, Z.float(), xyz, memory)
+        return Belief(Z > 0, Z.float(), (Z > 0).float(), xyz, memory)
 
 # %% ../nbs/06b_correction.ipynb #6c022e31
-FARTHEST = .6  # that an atom moves in one correction, Å
+FARTHEST = .6  # that an atom moves in one correction along each axis, Å
 LONGER = 2     # times as many corrections in use as in training
 
 @torch.no_grad()
@@ -223,14 +229,15 @@ def believe(
     whole:bool,     # With whole atomic numbers, or with those that are expected?
 )->Belief:          # After
     "Do what the corrector says."
-    at, charge, xyz = (said.crystal, said.slot), belief.charge.clone(), belief.xyz.clone()
+    at, (slots, number, exists, xyz, _) = (said.crystal, said.slot), belief
+    number, exists, xyz = number.clone(), exists.clone(), xyz.clone()
     xyz[at] = xyz[at] + said.move.clamp(-FARTHEST, FARTHEST).to(xyz.dtype)
     if whole:
-        charge[at] = (said.species.argmax(1) + 1.)*(said.exists > 0)
+        number[at], exists[at] = said.species.argmax(1) + 1., (said.exists > 0).float()
     else:
-        numbers = torch.arange(1., said.species.shape[1] + 1, device=charge.device)
-        charge[at] = said.species.softmax(1) @ numbers*said.exists.sigmoid()
-    return Belief(belief.here, charge, xyz, said.memory)
+        numbers = torch.arange(1., said.species.shape[1] + 1, device=number.device)
+        number[at], exists[at] = (said.species.softmax(1)*numbers).sum(1), said.exists.sigmoid()
+    return Belief(slots, number, exists, xyz, said.memory)
 
 def corrections(
     corrector:AtomCorrector,
@@ -238,10 +245,11 @@ def corrections(
     decoded:Tensor,    # Decoded densities, `(batch, 1, n, n, n)`, plotting units
     Z:Tensor,          # Atomic numbers, `(batch, atoms)`, 0 = absent
     xyz:Tensor,        # Positions, `(batch, atoms, 3)`, Å
+    steps:int,         # How often
 )->Iterator[tuple[Correction,Belief,Belief]]: # What is said; what was believed before, and after
     "Correct atoms, each time by what is then left; nothing if there is no atom."
-    belief, steps = corrector.begin(Z, xyz), corrector.steps*(1 if corrector.training else LONGER)
-    if not belief.here.any():
+    belief = corrector.begin(Z, xyz)
+    if not belief.slots.any():
         return
     context = corrector.context(decoded)
     for step in range(steps):
@@ -261,9 +269,8 @@ def correct_atoms(
 )->tuple[Tensor,Tensor,Tensor]:
     "The atoms after the last correction."
     said, sure = None, xyz.new_zeros(Z.shape)
-    for said, _, (_, charge, xyz, _) in corrections(corrector, vae, decoded, Z, xyz):
-        Z = charge
+    for said, _, belief in corrections(corrector, vae, decoded, Z, xyz, LONGER*corrector.steps):
+        Z, xyz = belief.charge.round().long(), belief.xyz
     if said:
         sure[said.crystal, said.slot] = (said.species.softmax(1).amax(1)*said.exists.sigmoid()).to(sure.dtype)
-    Z = Z.round().long()
     return Z, xyz, sure*(Z > 0)

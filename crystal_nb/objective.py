@@ -108,7 +108,7 @@ def pair_atoms(
 )->Tensor:           # Slot of the true partner of each found atom, `(batch, atoms)`, int64 indices; -1 = none
     "Pair found with true atoms, crystal by crystal."
     partner = torch.full(Z.shape, -1)
-    distance = torch.cdist(xyz.double(), true_xyz.double()).clamp(max=PARTNERS).cpu().numpy()
+    distance = torch.cdist(xyz.detach().cpu().double(), true_xyz.cpu().double()).clamp(max=PARTNERS).numpy()
     here, true = (Z > 0).cpu().numpy(), (true_Z > 0).cpu().numpy()
     for b in range(len(Z)):
         found, there = here[b].nonzero()[0], true[b].nonzero()[0]
@@ -138,7 +138,7 @@ def correction_loss(
 )->Tensor:           # `(batch,)`, nats, up to a constant for each atom
     "How well found atoms are corrected."
     xyz = belief.xyz
-    partner = pair_atoms(belief.here, xyz, true_Z, true_xyz)[said.crystal, said.slot]
+    partner = pair_atoms(belief.slots, xyz, true_Z, true_xyz)[said.crystal, said.slot]
     real = partner >= 0
     nats = F.binary_cross_entropy_with_logits(said.exists, real.to(said.exists.dtype), reduction="none")
     crystal, slot, to = said.crystal[real], said.slot[real], partner[real]
@@ -157,11 +157,11 @@ def train_corrections(
 )->tuple[Tensor,Tensor,Tensor]:
     "Correct atoms step by step, and judge every step."
     losses = []
-    for said, before, (_, charge, xyz, _) in corrections(corrector, vae, decoded, Z, xyz):
+    for said, before, belief in corrections(corrector, vae, decoded, Z, xyz, corrector.steps):
         losses.append(correction_loss(said, before, *true))
-        Z = charge
+        Z, xyz = belief.charge.round().long(), belief.xyz
     loss = torch.stack(losses).mean(0) if losses else decoded.new_zeros(len(decoded))
-    return loss, *pack_atoms(Z.round().long(), xyz)
+    return loss, *pack_atoms(Z, xyz)
 
 def later_losses(
     vae:nn.Module, unet:nn.Module,
@@ -185,7 +185,7 @@ def later_losses(
             left = left_over(vae, decoded, Z, xyz, grid, sigma)
             missing = missing_atoms(pair_atoms(Z, xyz, *true), true[0])
             incomplete = missing.bool().any(1)
-            most = (how_much(left) + 1e6*incomplete).argsort(descending=True)[:-(-B//2**k)]
+            most = (how_much(left).double() + 1e6*incomplete).argsort(descending=True)[:-(-B//2**k)]
             rows, decoded, left, Z, xyz, missing = (v[most] for v in (rows, decoded, left, Z, xyz, missing))
             true = [v[most] for v in true]
             with running_statistics(unet):

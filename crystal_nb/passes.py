@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['APART', 'AS_IT_IS', 'TURNS', 'ENOUGH', 'LATER', 'HINT_WIDTH', 'pack_atoms', 'join_atoms', 'Turn', 'turn_field',
-           'TurnedPrediction', 'how_much', 'how_to_read', 'draw_hints', 'look_again', 'read_more', 'find_once',
+           'TurnedPrediction', 'how_much', 'how_to_read', 'draw_hints', 'look_again', 'read_more', 'ask_repeatedly',
            'replace_rows', 'find_atoms']
 
 # %% ../nbs/06c_passes.ipynb #490b6ef4
@@ -33,14 +33,14 @@ def join_atoms(
     xyz:Tensor,     # Their positions, `(batch, atoms, 3)`, Å
     new_Z:Tensor,   # Atomic numbers of newly found ones, `(batch, more)`, 0 = absent
     new_xyz:Tensor, # `(batch, more, 3)`, Å
-)->list[Tensor]:    # Of both: Z, `(batch, atoms)`, 0 = absent; xyz, `(batch, atoms, 3)`, Å
+    *values:tuple,  # Pairs of further values of both, `(batch, atoms)` and `(batch, more)`, any unit
+)->list[Tensor]:    # Of both: Z, `(batch, atoms)`, 0 = absent; xyz, `(batch, atoms, 3)`, Å; and the values
     "Add the new atoms that are not among those known, nor among the new ones before them."
     all_Z, all_xyz = torch.cat([Z, new_Z], 1), torch.cat([xyz, new_xyz], 1)
-    here, known = all_Z > 0, Z.shape[1]
-    near = (torch.cdist(all_xyz, all_xyz) < APART) & here[:, :, None] & here[:, None]
-    again = near.tril(-1).any(2)  # one before it in the list is there already
-    again[:, :known] = False
-    return pack_atoms(all_Z*~again, all_xyz)
+    near, kept = torch.cdist(all_xyz, all_xyz) < APART, all_Z > 0
+    for k in range(Z.shape[1], all_Z.shape[1]):
+        kept[:, k] &= ~(near[:, k, :k] & kept[:, :k]).any(1)
+    return pack_atoms(all_Z*kept, all_xyz, *(torch.cat(pair, 1) for pair in values))
 
 # %% ../nbs/06c_passes.ipynb #51e757aa
 class Turn(NamedTuple):
@@ -128,11 +128,12 @@ def look_again(
     Z:Tensor, xyz:Tensor,   # Found so far: `(batch, atoms)`, 0 = absent; `(batch, atoms, 3)`, Å
     grid:Grid,
     sigma:float,            # Width of the Gaussians, Å
+    later:bool=True,        # In a pass after the first?
     turn:Turn=AS_IT_IS,     # In which of its orientations the U-Net sees it
 )->Prediction:
     "What the U-Net says of what is left."
     seen = [left]
-    if unet.hints and Z.shape[1]:
+    if unet.hints and later:
         seen.append(draw_hints(Z, xyz, grid, sigma, unet.scale, left))
     if turn == AS_IT_IS:
         return unet(*seen)
@@ -144,18 +145,19 @@ def read_more(
     prediction,         # What the U-Net says of what is left of them, a `Prediction`
     known:Atoms,        # Found so far
     grid:Grid,
+    later:bool,         # In a pass after the first?
 )->Atoms:               # Those and more
     "One pass: read atoms off the voxels, join them to those known, correct all."
-    seen = segment(prediction, grid, **how_to_read(unet, later=known.Z.shape[1] > 0))
-    if unet.corrector is None and not known.Z.shape[1]:
+    seen = segment(prediction, grid, **how_to_read(unet, later))
+    if not later and unet.corrector is None:
         return seen
-    Z, xyz = join_atoms(known.Z, known.xyz, seen.Z, seen.xyz)
+    atoms = Atoms(*join_atoms(*known[:2], *seen[:2], (known.confidence, seen.confidence)))
     if unet.corrector is None:
-        return Atoms(Z, xyz, (Z > 0).to(xyz.dtype))
-    return Atoms(*pack_atoms(*correct_atoms(unet.corrector, vae, decoded, Z, xyz)))
+        return atoms
+    return Atoms(*pack_atoms(*correct_atoms(unet.corrector, vae, decoded, atoms.Z, atoms.xyz)))
 
 @torch.no_grad()
-def find_once(
+def ask_repeatedly(
     vae:nn.Module, unet:nn.Module,  # In evaluation mode
     decoded:Tensor,     # Decoded densities, `(batch, 1, n, n, n)`, plotting units
     grid:Grid,
@@ -177,8 +179,8 @@ def find_once(
         some = Atoms(*pack_atoms(*(v[todo] for v in atoms)))
         said = None if k else first
         if said is None:
-            said = look_again(unet, left[todo], some.Z, some.xyz, grid, sigma, turn)
-        atoms = replace_rows(atoms, todo, read_more(vae, unet, decoded[todo], said, some, grid))
+            said = look_again(unet, left[todo], some.Z, some.xyz, grid, sigma, later=k > 0, turn=turn)
+        atoms = replace_rows(atoms, todo, read_more(vae, unet, decoded[todo], said, some, grid, later=k > 0))
     return atoms
 
 def replace_rows(
@@ -206,13 +208,13 @@ def find_atoms(
 )->Atoms:               # Confidence: probability that there is this atom of this element
     "The atoms of decoded densities, by the networks alone."
     passes, tries = passes or unet.passes, tries or unet.tries
-    atoms = find_once(vae, unet, decoded, grid, sigma, passes, first)
+    atoms = ask_repeatedly(vae, unet, decoded, grid, sigma, passes, first)
     for turn in TURNS[1:tries]:
         remains = how_much(left_over(vae, decoded, atoms.Z, atoms.xyz, grid, sigma))
         todo = (remains > ENOUGH).nonzero()[:, 0]
         if not len(todo):
             break
-        other = find_once(vae, unet, decoded[todo], grid, sigma, passes, turn=turn)
+        other = ask_repeatedly(vae, unet, decoded[todo], grid, sigma, passes, turn=turn)
         less = how_much(left_over(vae, decoded[todo], other.Z, other.xyz, grid, sigma)) < remains[todo]
         atoms = replace_rows(atoms, todo[less], Atoms(*(v[less] for v in other)))
     return atoms

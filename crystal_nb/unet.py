@@ -474,7 +474,9 @@ class AttentionUNet(nn.Module):
         "Call `module`; if memory is short, keep only its input and call it again on the way back."
         if not (self.checkpoint and self.training and torch.is_grad_enabled()):
             return module(*x)
-        contexts = lambda: (nullcontext(), frozen_statistics(module))  # of the first pass, and of the second
+        running = any(isinstance(m, nn.BatchNorm3d) and not m.training for m in module.modules())
+        again = running_statistics if running else frozen_statistics
+        contexts = lambda: (nullcontext(), again(module))  # of the first pass, and of the second
         return recompute(module, *x, use_reentrant=False, context_fn=contexts)
 
 # %% ../nbs/06_unet.ipynb #b5e74ed3
