@@ -195,13 +195,15 @@ def score_network(
     vae:nn.Module, unet:nn.Module, # In evaluation mode
     crystals:Crystals, config:Config,
     batch:int=25,                  # Crystals at a time
+    noise:float=0.,                # In the code, in units of the noise of its posterior
 )->dict:                           # Name -> number: Å, percent, or seconds a crystal
     "Table 1 in short, of crystals in random orientations."
     Z, xyz, placed, _ = place(crystals, None, config, 0)
     Z, xyz, ids = Z[placed], xyz[placed], np.asarray(crystals.ids)[placed.numpy()]
-    found, begun = ([], []), time.process_time()
+    found, begun, generator = ([], []), time.process_time(), make_generator(0)
     for z, x in zip(Z.split(batch), xyz.split(batch)):
-        decoded, *_ = forward(vae, lambda M: M, field(z, x, config))
+        shift = noise*torch.randn(len(z), config.density_latents, generator=generator)
+        decoded, *_ = forward(vae, lambda M: M, field(z, x, config), shift)
         for part, more in zip(found, true_atoms(*find_atoms(vae, unet, decoded, config.grid, config.sigma)[:2])):
             part.extend(more)
     seconds = (time.process_time() - begun)/len(ids)
