@@ -242,7 +242,10 @@ def follow(
         z = spoil_code(model, M, e, s)
         decoded = decode_with(model, z, s.sigma)
         prediction, target = model.unet(decoded), species(Z, xyz, model.grid, s.radius)
-        network = find_atoms(model.vae, model.unet, decoded, model.grid, s.sigma, first=prediction)
+        if s.sigma == c.sigma:
+            network = find_atoms(model.vae, model.unet, decoded, model.grid, s.sigma, first=prediction)
+        else:  # the corrector knows only atoms of the width that it was trained on
+            network = segment(prediction, model.grid, **model.reading)
     fitted = fit_kept(model, z, network, s, patience)
     perfect = segment(Painted(target), model.grid)
     seconds = perf_counter() - start
