@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['FREE', 'TERMS', 'WRITTEN', 'Joint', 'update_average', 'Run', 'fingerprint', 'save_checkpoint', 'differences',
            'load_checkpoint', 'usable', 'repeat_hydrogen', 'prepare_data', 'code_samples', 'fit_code', 'TrainingError',
-           'make_accelerator', 'agree', 'train_step', 'check_finite', 'evaluate_run', 'Reporter', 'Stop', 'take_over',
-           'same_code_settings', 'start_networks', 'begin', 'claim', 'make_writer', 'describe', 'record', 'fit',
-           'plot_history']
+           'make_accelerator', 'agree', 'train_step', 'check_finite', 'evaluate_run', 'Reporter', 'Stop', 'match_hints',
+           'take_over', 'same_code_settings', 'start_networks', 'begin', 'claim', 'make_writer', 'describe', 'record',
+           'fit', 'plot_history']
 
 # %% ../nbs/08_runs.ipynb #3cdb8ceb
 from contextlib import nullcontext
@@ -362,6 +362,15 @@ class Stop:
             raise SystemExit(128 + self.signal)
 
 # %% ../nbs/08_runs.ipynb #b00614f5
+def match_hints(
+    weight:Tensor,       # Of the first convolution, `(width, fields, 3, 3, 3)`, unitless
+    fewer:int,           # Fields that the other network has less; negative: more
+)->Tensor:               # The same for its fields, `(width, its fields, 3, 3, 3)`, unitless
+    "Drop the last fields, the hints, or add some that count for nothing yet."
+    if fewer > 0:
+        return weight[:, :-fewer]
+    return torch.cat([weight, weight.new_zeros(len(weight), -fewer, *weight.shape[2:])], 1)
+
 def take_over(
     network:nn.Module,   # Changed in place
     trained:nn.Module,   # Of the same settings
@@ -372,10 +381,9 @@ def take_over(
     own, weights = network.state_dict(), trained.state_dict()
     if not any(k.startswith("corrector.") for k in own):
         weights = {k: w for k, w in weights.items() if not k.startswith("corrector.")}
-    if "enter.weight" in own and own["enter.weight"].shape[1] > weights["enter.weight"].shape[1]:
-        wider = torch.zeros_like(own["enter.weight"])  # fields that the other one was not shown count for nothing yet
-        wider[:, :weights["enter.weight"].shape[1]] = weights["enter.weight"]
-        weights["enter.weight"] = wider
+    if getattr(network, "hints", 0) != getattr(trained, "hints", 0):
+        block = 8 if network.stem == "subpixel" else 1
+        weights["enter.weight"] = match_hints(weights["enter.weight"], block*(trained.hints - network.hints))
     left = [k for k in weights if k.startswith(new) and k in own and own[k].shape != weights[k].shape] if new else []
     try:
         missing, unexpected = network.load_state_dict({k: w for k, w in weights.items() if k not in left}, strict=False)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FIRST_LOOK', 'SHARPENED', 'TOGETHER', 'CORRECTOR', 'without_charge', 'Forget', 'without_memory', 'without_neighbours',
-           'with_whole_charges', 'with_few_corrections', 'rate_at', 'train_for', 'train_unet', 'start_from',
-           'first_looks', 'train_corrector', 'true_atoms', 'score_network', 'summarise']
+           'with_whole_charges', 'with_few_corrections', 'rate_at', 'train_for', 'train_unet', 'first_looks',
+           'train_corrector', 'true_atoms', 'score_network', 'summarise']
 
 # %% ../../nbs/experiments/network_choices.ipynb #3fa55f38
 import copy
@@ -142,16 +142,6 @@ def train_unet(
     def loss(step):
         return objective(joint_losses(vae, unet, make_batch(crystals, config, step), config, 0.)[0], config).mean()
     return train_for(unet.to(memory_format=torch.channels_last_3d), loss, config, minutes)
-
-def start_from(
-    trained:nn.Module, # A U-Net
-    config:Config,     # Of the new one
-)->nn.Module:
-    "The same weights in a network that may have fewer inputs."
-    unet, weights = build(config)[1], trained.state_dict()
-    fields = unet.enter.weight.shape[1]
-    unet.load_state_dict(weights | {"enter.weight": weights["enter.weight"][:, :fields]})
-    return unet
 
 # %% ../../nbs/experiments/network_choices.ipynb #791b5111
 @torch.no_grad()
