@@ -17,8 +17,8 @@ from .settings import Settings, ZeroOrMore
 from .voxels import Grid, nearest_atom, offsets, paint
 from .unet import running_statistics
 from .segmentation import segment
-from .correction import Belief, Correction, corrections, left_over
-from .passes import how_much, how_to_read, join_atoms, look_again, pack_atoms
+from .correction import Belief, Correction, corrections, how_much, left_over
+from .passes import how_to_read, join_atoms, look_again, pack_atoms
 
 # %% ../nbs/06d_objective.ipynb #f097412e
 class Objective(Settings):
@@ -159,7 +159,7 @@ def train_corrections(
     losses = []
     for said, before, belief in corrections(corrector, vae, decoded, Z, xyz, corrector.steps):
         losses.append(correction_loss(said, before, *true))
-        Z, xyz = belief.charge.round().long(), belief.xyz
+        Z, xyz = belief.Z, belief.xyz
     loss = torch.stack(losses).mean(0) if losses else decoded.new_zeros(len(decoded))
     return loss, *pack_atoms(Z, xyz)
 

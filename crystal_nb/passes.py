@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['APART', 'AS_IT_IS', 'TURNS', 'ENOUGH', 'LATER', 'HINT_WIDTH', 'pack_atoms', 'join_atoms', 'Turn', 'turn_field',
-           'TurnedPrediction', 'how_much', 'how_to_read', 'draw_hints', 'look_again', 'read_more', 'ask_repeatedly',
-           'replace_rows', 'find_atoms']
+           'TurnedPrediction', 'how_to_read', 'draw_hints', 'look_again', 'read_more', 'ask_repeatedly', 'replace_rows',
+           'find_atoms']
 
 # %% ../nbs/06c_passes.ipynb #490b6ef4
 import itertools
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .voxels import Grid, density
 from .segmentation import Atoms, pad_rows, segment
 from .unet import Prediction, narrowed
-from .correction import correct_atoms, left_over
+from .correction import correct_atoms, how_much, left_over
 
 # %% ../nbs/06c_passes.ipynb #6588ffda
 APART = .6  # two atoms are farther apart than this, Å
@@ -91,12 +91,6 @@ class TurnedPrediction(Prediction):
 ENOUGH = .02     # of what is left, root mean square, plotting units
 LATER = dict(likely=.25, least=1.)  # options of `segment` in later passes: the corrector removes what is invented
 HINT_WIDTH = .4  # of the atoms found so far as they are drawn for the U-Net, in units of sigma
-
-def how_much(
-    left:Tensor, # From `left_over`, `(batch, 1, n, n, n)`, plotting units
-)->Tensor:       # `(batch,)`, same unit
-    "The size of what is left: its root mean square over the box."
-    return left.square().mean((1, 2, 3, 4)).sqrt()
 
 def how_to_read(
     unet:nn.Module,

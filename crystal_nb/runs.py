@@ -382,8 +382,8 @@ def take_over(
     if not any(k.startswith("corrector.") for k in own):
         weights = {k: w for k, w in weights.items() if not k.startswith("corrector.")}
     if getattr(network, "hints", 0) != getattr(trained, "hints", 0):
-        block = 8 if network.stem == "subpixel" else 1
-        weights["enter.weight"] = match_hints(weights["enter.weight"], block*(trained.hints - network.hints))
+        fewer = network.head.block*(trained.hints - network.hints)
+        weights["enter.weight"] = match_hints(weights["enter.weight"], fewer)
     left = [k for k in weights if k.startswith(new) and k in own and own[k].shape != weights[k].shape] if new else []
     try:
         missing, unexpected = network.load_state_dict({k: w for k, w in weights.items() if k not in left}, strict=False)
