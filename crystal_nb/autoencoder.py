@@ -8,16 +8,18 @@ __all__ = ['LATTICE_SCALE', 'LATTICE_NOISE', 'AUTOENCODERS', 'shipped_models', '
 
 # %% ../nbs/15_autoencoder.ipynb #f1b63dee
 from difflib import get_close_matches
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
 from .crystals import Crystals, keep
-from .samples import Samples, inside
+from .samples import Samples, inside, make_generator
 from .training import Config, field
 from .models import ModelError, load_model, save_model
-from .passes import find_atoms, how_to_read
+from .passes import ENOUGH, find_atoms, how_to_read
+from .segmentation import Atoms, segment
 from .refinement import refine
 from .lattice import Found, found_samples, read_field, read_samples
 from .evaluation import Decoded
@@ -227,6 +229,12 @@ class CrystalAutoencoder(CrystalCode):
         "How voxels become atoms, for `segment`: what `06a_segmentation` found best, with the U-Net's offsets if any."
         return how_to_read(self.unet)
 
+    @cached_property
+    def spread(self)->float:
+        "What noise of one standard deviation on each number does to a density: root mean square, plotting units."
+        z = torch.randn(64, self.vae.latents, generator=make_generator(0))
+        return float((self.density(z) - self.density(torch.zeros_like(z))).square().mean().sqrt())
+
     @property
     def can_refine(self)->bool:
         "Is there a fit of atoms to this model's code? To linear codes of what is in the box once."
@@ -237,12 +245,23 @@ class CrystalAutoencoder(CrystalCode):
         if self.config.unet.classes != "elements":
             raise SettingError(f"this model names {self.config.unet.classes}, not elements, so it gives no crystals; "
                              "see the tutorial atomic_groups for what it does give")
-        with torch.no_grad():
-            start = find_atoms(self.vae, self.unet, self.density(z), self.grid, self.config.sigma)
+        decoded = self.density(z)
+        start = self.find_atoms(decoded, noise)
         network = unpad(start.Z, start.xyz, self.lattices(z))
         if not (refine and self.can_refine):
             return network, network
-        return network, self.fit_atoms(z, start, noise)
+        fitted = self.fit_atoms(z, start, noise)
+        return network, self.fit_lost(z, decoded, fitted, noise)
+
+    def find_atoms(
+        self,
+        decoded:Tensor,  # Decoded densities, `(batch, 1, n, n, n)`, plotting units
+        noise:float=0.,  # Of their codes, in each number's standard deviations
+        first=None,      # What the U-Net says of `decoded`, a `Prediction`, if it has been asked already
+    )->Atoms:
+        "The atoms that the networks find, before any fit."
+        enough = max(ENOUGH, noise*self.spread)
+        return find_atoms(self.vae, self.unet, decoded, self.grid, self.config.sigma, first=first, enough=enough)
 
     def fit_atoms(
         self,
@@ -254,6 +273,22 @@ class CrystalAutoencoder(CrystalCode):
         numbers = z[:, :self.vae.latents].to(self.device)
         fit = refine(self.vae, numbers, start.Z, start.xyz, self.grid, self.config.sigma, noise=noise)
         return unpad_fit(fit, self.lattices(z))
+
+    def fit_lost(
+        self,
+        z:Tensor,        # `(batch, latents)`, unitless
+        decoded:Tensor,  # Their densities, `(batch, 1, n, n, n)`, plotting units
+        fitted:list,     # From `fit_atoms`
+        noise:float=0.,  # As in `fit_atoms`
+    )->list[Decoded]:
+        "The same; what did not converge is begun anew with the first pass, in case later ones led it astray."
+        lost = [i for i, d in enumerate(fitted) if not d.converged]
+        if not lost or self.unet.corrector is None and self.unet.passes == 1:
+            return fitted
+        with torch.no_grad():
+            first = segment(self.unet(decoded[lost]), self.grid, **self.reading)
+        again = {i: d for i, d in zip(lost, self.fit_atoms(z[lost], first, noise)) if d.converged}
+        return [again.get(i, d) for i, d in enumerate(fitted)]
 
     # what its reports compare
 

@@ -94,7 +94,10 @@ def nearest_neighbours(
 
 # %% ../nbs/06b_correction.ipynb #c615c96d
 class Belief(NamedTuple):
-    "What the corrector believes of a batch of crystals between two corrections."
+    """What the corrector believes of a batch of crystals between two corrections.
+
+    `present` counts the slots in use in the whole batch. A removed atom keeps its slot, and can come back.
+    """
     slots:Tensor   # Which slots of the list are in use, `(batch, atoms)`, bool; stays as it is
     number:Tensor  # Expected atomic numbers if there is an atom, `(batch, atoms)`, real; 0 = not in use
     exists:Tensor  # Probability that there is an atom, `(batch, atoms)`
@@ -108,8 +111,8 @@ class Belief(NamedTuple):
 
     @property
     def Z(self)->Tensor: # `(batch, atoms)`, int64, unitless; 0 = removed or not in use
-        "The nearest whole atomic numbers."
-        return self.charge.round().long()
+        "The nearest whole atomic numbers of the atoms that are more likely there than not."
+        return (self.number.round()*(self.exists > .5)).long()
 
 class Correction(NamedTuple):
     "What the corrector says of `present` atoms."

@@ -159,6 +159,7 @@ def ask_repeatedly(
     passes:int,         # How often the networks are asked
     first:Prediction|None=None, # What the U-Net says of `decoded`, if it has been asked already
     turn:Turn=AS_IT_IS, # In which of its orientations the U-Net sees the density
+    enough:float=ENOUGH, # A crystal of which less is left is done, plotting units
 )->Atoms:               # Confidence: probability that there is this atom of this element
     "The atoms of decoded densities, pass after pass."
     atoms = Atoms(torch.zeros(len(decoded), 0, dtype=torch.long, device=decoded.device),
@@ -167,7 +168,7 @@ def ask_repeatedly(
     for k in range(passes):
         if k:
             left = left_over(vae, decoded, atoms.Z, atoms.xyz, grid, sigma)
-            todo = (how_much(left) > ENOUGH).nonzero()[:, 0]
+            todo = (how_much(left) > enough).nonzero()[:, 0]
         if not len(todo):
             break
         some = Atoms(*pack_atoms(*(v[todo] for v in atoms)))
@@ -199,16 +200,21 @@ def find_atoms(
     passes:int=0,       # How often the networks are asked; 0 = as often as the U-Net's settings say
     tries:int=0,        # In how many orientations, if need be; 0 = as many as the U-Net's settings say
     first:Prediction|None=None, # What the U-Net says of `decoded`, if it has been asked already
+    enough:float=ENOUGH, # A crystal of which less is left is done, plotting units
 )->Atoms:               # Confidence: probability that there is this atom of this element
     "The atoms of decoded densities, by the networks alone."
     passes, tries = passes or unet.passes, tries or unet.tries
-    atoms = ask_repeatedly(vae, unet, decoded, grid, sigma, passes, first)
+    atoms = ask_repeatedly(vae, unet, decoded, grid, sigma, passes, first, enough=enough)
+    if tries == 1:
+        return atoms
+    remains = how_much(left_over(vae, decoded, atoms.Z, atoms.xyz, grid, sigma))
     for turn in TURNS[1:tries]:
-        remains = how_much(left_over(vae, decoded, atoms.Z, atoms.xyz, grid, sigma))
-        todo = (remains > ENOUGH).nonzero()[:, 0]
+        todo = (remains > enough).nonzero()[:, 0]
         if not len(todo):
             break
-        other = ask_repeatedly(vae, unet, decoded[todo], grid, sigma, passes, turn=turn)
-        less = how_much(left_over(vae, decoded[todo], other.Z, other.xyz, grid, sigma)) < remains[todo]
+        other = ask_repeatedly(vae, unet, decoded[todo], grid, sigma, passes, turn=turn, enough=enough)
+        left = how_much(left_over(vae, decoded[todo], other.Z, other.xyz, grid, sigma))
+        less = left < remains[todo]
         atoms = replace_rows(atoms, todo[less], Atoms(*(v[less] for v in other)))
+        remains[todo[less]] = left[less]
     return atoms

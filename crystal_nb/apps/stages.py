@@ -23,7 +23,6 @@ from ..training import crop
 from ..training import field
 from ..segmentation import label_voxels
 from ..segmentation import segment
-from ..passes import find_atoms
 from ..refinement import refine
 from ..evaluation import Decoded
 from ..evaluation import cell_to_cube
@@ -243,7 +242,7 @@ def follow(
         decoded = decode_with(model, z, s.sigma)
         prediction, target = model.unet(decoded), species(Z, xyz, model.grid, s.radius)
         if s.sigma == c.sigma:
-            network = find_atoms(model.vae, model.unet, decoded, model.grid, s.sigma, first=prediction)
+            network = model.find_atoms(decoded, s.noise, first=prediction)
         else:  # the corrector knows only atoms of the width that it was trained on
             network = segment(prediction, model.grid, **model.reading)
     fitted = fit_kept(model, z, network, s, patience)
