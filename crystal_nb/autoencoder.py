@@ -260,7 +260,7 @@ class CrystalAutoencoder(CrystalCode):
         first=None,      # What the U-Net says of `decoded`, a `Prediction`, if it has been asked already
     )->Atoms:
         "The atoms that the networks find, before any fit."
-        enough = max(ENOUGH, noise*self.spread)
+        enough = max(ENOUGH, noise*self.spread) if noise else ENOUGH
         return find_atoms(self.vae, self.unet, decoded, self.grid, self.config.sigma, first=first, enough=enough)
 
     def fit_atoms(

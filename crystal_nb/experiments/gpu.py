@@ -39,7 +39,6 @@ from ..training import presets
 from ..runs import Run, fit, make_accelerator, train_step
 from ..canonical import encode_canonical
 from ..codes import pick
-from ..passes import find_atoms
 from ..refinement import refine
 from ..autoencoder import CrystalAutoencoder, find_model
 from ..roles import ROLE_NUMBERS, Makeup, frames_by_role, unpack_roles
@@ -157,7 +156,7 @@ def decode_twice(
 ):                 # The network's atoms, and the fitted ones
     "Atoms from codes, before and after the fit."
     z = z[:, :model.vae.latents].to(model.device)
-    found = find_atoms(model.vae, model.unet, model.density(z), model.grid, model.config.sigma)
+    found = model.find_atoms(model.density(z))
     Z, xyz = (v.to(model.device) for v in (start or found)[:2])
     return found, refine(model.vae, z, Z, xyz, model.grid, model.config.sigma)
 
@@ -406,7 +405,7 @@ def time_model(device:str, crystals:Crystals)->Iterator[Row]:
     Z, xyz, n = samples.Z.to(device), samples.xyz.to(device), len(samples.Z)
     z = model.encode_samples(samples)
     numbers = z[:, :model.vae.latents]
-    network = lambda: find_atoms(model.vae, model.unet, model.density(z), model.grid, model.config.sigma)
+    network = lambda: model.find_atoms(model.density(z))
     found = network()
     fitted = lambda: refine(model.vae, numbers, found.Z, found.xyz, model.grid, model.config.sigma)
     calls = {"drawing a density": lambda: field(Z, xyz, model.config), "encode": lambda: model.encode_samples(samples),
