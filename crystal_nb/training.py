@@ -7,8 +7,8 @@ __all__ = ['REGISTRIES', 'PAPER', 'LARGE', 'AGAIN', 'TINY', 'presets', 'PERCENTI
            'joint_losses', 'objective', 'train', 'Data', 'Learning', 'RunSettings', 'Config', 'record_of_kind',
            'switch_kind', 'switched', 'find_records', 'replace_settings', 'read_settings', 'config_from_dict', 'build',
            'from_means', 'epoch_order', 'batch_index', 'labels', 'place', 'field', 'Batch', 'voxelise', 'batch_of',
-           'make_batch', 'cosine', 'learning_rate', 'make_optimizer', 'autocast', 'count_voxels', 'judge_crystals',
-           'validate']
+           'randomise_elements', 'make_batch', 'cosine', 'learning_rate', 'make_optimizer', 'autocast', 'count_voxels',
+           'judge_crystals', 'validate']
 
 # %% ../nbs/07_training.ipynb #16bc1df0
 from collections.abc import Iterator
@@ -117,6 +117,9 @@ class Data(Settings):
     filter:Literal["max-side", "min-side", "atoms-extent", "none"] = "max-side"
     exclude_prototypes:bool = True  # Leave out the compositions of the prototypes: a model is shown on them
     hydrogen:up_to(1000) = 1        # How often a crystal with hydrogen stands in a pass over the training crystals
+    crowded:up_to(1000) = 1         # How often a crowded one does, see `runs.repeat_hard`
+    # Share of the crystals whose elements are exchanged for others at random, anew in every step
+    exchanged:Annotated[float, Field(ge=0, le=1)] = 0.
     val_fraction:Share = .05        # Share of the compositions held out when no validation set is given
     eval_crystals:Count = 128       # Held-out crystals in an evaluation
 
@@ -416,6 +419,20 @@ def batch_of(
     M, S, D = voxelise(Z, xyz, config)
     return Batch(M, S, noise, D, Z*inside(xyz, Z, config.box), xyz)
 
+# %% ../nbs/07_training.ipynb #3d640405
+def randomise_elements(
+    Z:Tensor,                  # Atomic numbers, `(batch, atoms)`, 0 = absent
+    share:float,               # Of the crystals, from 0 to 1
+    generator:torch.Generator,
+)->Tensor:                     # Same shape, unitless
+    "Give the elements of some crystals other atomic numbers, from hydrogen to plutonium, at random."
+    if share == 0:
+        return Z
+    others = torch.rand(len(Z), int(CLASSES["elements"].max()), generator=generator).argsort(1) + 1
+    others = torch.cat([Z.new_zeros(len(Z), 1), others.to(Z.dtype)], 1).gather(1, Z)
+    exchanged = torch.rand(len(Z), 1, generator=generator) < share
+    return torch.where(exchanged, others, Z)
+
 # %% ../nbs/07_training.ipynb #36ca490d
 def make_batch(
     crystals:Crystals, config:Config,
@@ -428,6 +445,7 @@ def make_batch(
     batch, seed = config.learning.batch, config.learning.seed
     def stream(name): return make_generator(stream_seed(seed, name, step))
     Z, xyz, *_ = place(crystals, batch_index(len(crystals), batch, seed, step), config, stream("samples"))
+    Z = randomise_elements(Z, config.data.exchanged, stream("elements"))
     noise = torch.randn(batch, config.density_latents, generator=stream("noise"))
     noise = noise*(torch.rand(batch, 1, generator=stream("noiseless")) >= config.learning.noiseless)
     mine = slice(rank*batch // world, (rank + 1)*batch // world)

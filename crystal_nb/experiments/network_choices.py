@@ -46,7 +46,9 @@ TOGETHER = {
     "later passes not trained further": dict(passes=1),
     "found atoms not shown": dict(hints=False),
     "all codes with noise": dict(noiseless=0.),
-    "hydrogen once": dict(hydrogen=1)}
+    "hydrogen once": dict(hydrogen=1),
+    "crowded crystals three times": dict(crowded=3),
+    "other elements in a tenth": dict(exchanged=.1)}
 
 # %% ../../nbs/experiments/network_choices.ipynb #5914884e
 def without_charge(
