@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FIRST_PASS', 'SHARPENED', 'TOGETHER', 'CORRECTOR', 'without_charge', 'Forget', 'without_memory', 'without_neighbours',
            'with_whole_charges', 'with_few_corrections', 'rate_at', 'train_for', 'train_unet', 'first_passes',
-           'train_corrector', 'true_atoms', 'score_network', 'summarise']
+           'train_corrector', 'score_network', 'summarise']
 
 # %% ../../nbs/experiments/network_choices.ipynb #3fa55f38
 import copy
@@ -23,6 +23,7 @@ from ..passes import find_atoms, how_to_read
 from ..objective import train_corrections
 from ..segmentation import segment
 from ..runs import update_average
+from ..autoencoder import unpad
 from ..evaluation import evaluate
 from ..tables import crystal_shares, directions, percentiles, position_shares, species_shares
 
@@ -176,12 +177,6 @@ def train_corrector(
     return train_for(corrector, loss, config, minutes)
 
 # %% ../../nbs/experiments/network_choices.ipynb #d84a0f4f
-def true_atoms(
-    Z:Tensor, xyz:Tensor, # `(crystals, atoms)`, 0 = absent; `(crystals, atoms, 3)`, Å
-)->tuple[list,list]:      # Z, `(atoms,)` each, and xyz, `(atoms, 3)` each, Å
-    "The atoms that are there, as lists."
-    return [z[z > 0].numpy() for z in Z], [x[z > 0].numpy() for z, x in zip(Z, xyz)]
-
 @torch.no_grad()
 def score_network(
     vae:nn.Module, unet:nn.Module, # In evaluation mode
@@ -194,15 +189,15 @@ def score_network(
     find = find or (lambda decoded: find_atoms(vae, unet, decoded, config.grid, config.sigma))
     Z, xyz, placed, _ = place(crystals, None, config, 0)
     Z, xyz, ids = Z[placed], xyz[placed], np.asarray(crystals.ids)[placed.numpy()]
-    found, begun, generator = ([], []), time.process_time(), make_generator(0)
+    found, begun, generator = [], time.process_time(), make_generator(0)
     for z, x in zip(Z.split(batch), xyz.split(batch)):
         shift = noise*torch.randn(len(z), config.density_latents, generator=generator)
         decoded, *_ = forward(vae, lambda M: M, field(z, x, config), shift)
-        for part, more in zip(found, true_atoms(*find(decoded)[:2])):
-            part.extend(more)
+        found += unpad(*find(decoded)[:2], [None]*len(z))
     seconds = (time.process_time() - begun)/len(ids)
-    true = true_atoms(Z*inside(xyz, Z, config.box), xyz)
-    return summarise(evaluate(ids, None, *true, *found, config.box)) | dict(seconds=seconds)
+    true = unpad(Z*inside(xyz, Z, config.box), xyz, [None]*len(ids))
+    atoms = [[d.Z for d in true], [d.xyz for d in true], [d.Z for d in found], [d.xyz for d in found]]
+    return summarise(evaluate(ids, None, *atoms, config.box)) | dict(seconds=seconds)
 
 def summarise(
     evaluation,  # From `evaluate`
