@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['Result', 'SUFFIXES', 'OTHERS', 'NAMES', 'BEGINNINGS', 'TEXTS', 'FORMATS', 'SAMPLE', 'read_chunk', 'kind_by_name',
            'kind_by_content', 'belies_name', 'has_magic', 'cif_entries', 'poscar_entries', 'other_entries',
-           'set_entries', 'Format', 'refused_entry', 'file_format', 'file_entries', 'check_path', 'path_entries',
-           'is_path', 'is_prototypes', 'named_entries', 'label_rows', 'series_entries', 'frame_entries', 'split_column',
-           'entries_of', 'count_marks', 'count_crystals', 'make_unique', 'list_refused', 'chunk_size', 'chunked',
-           'read', 'Bar', 'Lines', 'say', 'track', 'ID_COLUMNS', 'Entry', 'read_entry']
+           'set_entries', 'column_entries', 'Format', 'refused_entry', 'file_format', 'file_entries', 'check_path',
+           'path_entries', 'is_path', 'is_prototypes', 'named_entries', 'label_rows', 'series_entries', 'frame_entries',
+           'split_column', 'entries_of', 'count_marks', 'count_crystals', 'make_unique', 'list_refused', 'chunk_size',
+           'chunked', 'open_packed', 'packed_parts', 'read_parts', 'read', 'Bar', 'Lines', 'say', 'track', 'ID_COLUMNS',
+           'Entry', 'read_entry']
 
 # %% ../nbs/01_reading.ipynb #3a9e0107
 import itertools
@@ -34,6 +35,7 @@ from .progress import Bar, Lines, say, track
 from .rows import FIRST, Columns, Entry, database_entries, find_columns, frame_texts, json_entries
 from .rows import line_entries, on_disk, packed_entries, parquet_entries, row_entries, table_entries
 from .rows import text_entries, trajectory_entries
+from .shards import Shards, holds_shards, is_shard, open_shards
 
 _all_ = ["Bar", "Lines", "say", "track", "ID_COLUMNS", "Entry", "read_entry"]  # others import these from here
 
@@ -165,6 +167,18 @@ def set_entries(
         except SourceError:
             raise NoCrystals(f"{file.name}: not a packed set of crystals, or damaged") from None
 
+def column_entries(
+    file:File,             # In the format Parquet
+    column:str|None=None,  # Where it has its crystals, if it is no shard; None: find it
+)->Iterator[Entry]:
+    "The crystals of a shard, or of another table."
+    with on_disk(file, ".parquet") as path:
+        if is_shard(path):
+            for crystals in open_shards(path).parts():
+                yield from packed_entries(crystals)
+            return
+    yield from parquet_entries(file, column)
+
 class Format(NamedTuple):
     "A kind of file."
     entries:Callable[..., Iterator[Entry]]  # What there is to read in it
@@ -173,7 +187,7 @@ class Format(NamedTuple):
 FORMATS = {
     "cif": Format(cif_entries, b"_cell_length_a"), "poscar": Format(poscar_entries), "other": Format(other_entries),
     "json": Format(json_entries), "lines": Format(line_entries, b"\n"), "packed": Format(set_entries),
-    "table": Format(table_entries, b"_cell_length_a"), "parquet": Format(parquet_entries),
+    "table": Format(table_entries, b"_cell_length_a"), "parquet": Format(column_entries),
     "frames": Format(frame_texts, b"attice="), "database": Format(database_entries),
     "trajectory": Format(trajectory_entries)}
 
@@ -371,7 +385,7 @@ def count_crystals(
     source,     # As for `entries_of`
 )->int|None:    # How many there are, or nearly: it is for the progress bar; None: nobody knows
     "Count the crystals of a source without reading them."
-    if isinstance(source, (list, tuple, np.ndarray, pd.Series, pd.DataFrame)):
+    if isinstance(source, (list, tuple, np.ndarray, pd.Series, pd.DataFrame, Crystals, Shards)):
         return len(source)
     if not is_path(source) or is_prototypes(source) or is_remote(source) or str(source) == "-":
         return None
@@ -426,6 +440,48 @@ def chunked(
         yield [first, *itertools.islice(entries, chunk_size(first[1]) - 1)]
 
 # %% ../nbs/01_reading.ipynb #67685f2d
+def open_packed(
+    source,  # Anything
+):           # `Crystals` or `Shards` if it is one or the name of one, else as it is
+    "What needs no parsing."
+    if is_path(source) and str(source).lower().endswith(".npz"):
+        return Crystals.load(source)
+    return open_shards(source) if is_path(source) and not is_remote(source) and holds_shards(source) else source
+
+def packed_parts(
+    source:Crystals|Shards,
+    begin:int, end:int|None, # The first crystal, and the one after the last; None: all
+    size:int=1000,           # Crystals at a time
+)->Iterator[Result]:
+    "Crystals as they are, some at a time."
+    for start in range(begin, len(source) if end is None else min(end, len(source)), size):
+        yield source[start:start + size if end is None else min(start + size, end)], []
+
+def read_parts(
+    source,               # A path, `prototypes`, structures, a table, a list of all these: see the table above
+    limit:int|None=None,  # Read only so many entries
+    progress:bool=True,   # Show how far it is, see `track`
+    map:Callable=map,     # `map(function, chunks)` gives the results in order; one with several processes is faster
+    column:str|None=None, # Where a table has its crystals; None: find it
+    done:int=0,           # Entries at the beginning that are left out: they were read before
+)->Iterator[Result]:
+    "Read crystals from any source, some at a time; names that occur twice stay as they are."
+    if limit is not None and limit < 0:
+        raise ValueError(f"limit is {limit}; give a number of crystals, or None for all")
+    source = open_packed(source)
+    if isinstance(source, (Crystals, Shards)):
+        parts = packed_parts(source, done, limit)
+    else:
+        parts = map(read_chunk, chunked(itertools.islice(entries_of(source, column), done, limit)))
+    total = limit if limit is not None else count_crystals(source) if progress else None
+    with track(total=total, desc="Reading", unit="crystals", show=progress, done=done) as bar:
+        try:
+            for crystals, left_out in parts:
+                yield crystals, left_out
+                bar.update(len(crystals) + len(left_out))
+        except SourceError as e:
+            raise SourceError(safe_text(e)) from None
+
 def read(
     source,               # A path, `prototypes`, structures, a table, a list of all these: see the table above
     limit:int|None=None,  # Read only so many entries
@@ -434,23 +490,11 @@ def read(
     column:str|None=None, # Where a table has its crystals; None: find it
 )->tuple[Crystals, pd.DataFrame]:  # The crystals; columns id and reason for those left out
     "Read crystals from any source; every entry read is in exactly one of the two results."
-    if limit is not None and limit < 0:
-        raise ValueError(f"limit is {limit}; give a number of crystals, or None for all")
-    if is_path(source) and str(source).lower().endswith(".npz"):
-        source = Crystals.load(source)
-    if isinstance(source, Crystals):
-        return source[:limit], list_refused([])
-    entries = itertools.islice(entries_of(source, column), limit)
-    total = limit if limit is not None else count_crystals(source) if progress else None
     parts, refused = [], []
-    with track(total=total, desc="Reading", unit="crystals", show=progress) as bar:
-        try:
-            for crystals, left_out in map(read_chunk, chunked(entries)):
-                parts.append(crystals)
-                refused += left_out
-                bar.update(len(crystals) + len(left_out))
-        except SourceError as e:
-            raise SourceError(safe_text(e)) from None
-    crystals = Crystals.concat(parts)
-    crystals.ids = make_unique(crystals.ids)
+    for crystals, left_out in read_parts(source, limit, progress, map, column):
+        parts.append(crystals)
+        refused += left_out
+    crystals = parts[0] if len(parts) == 1 else Crystals.concat(parts)
+    if not isinstance(source, Crystals):
+        crystals.ids = make_unique(crystals.ids)
     return crystals, list_refused(refused)

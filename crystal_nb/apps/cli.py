@@ -6,7 +6,7 @@
 __all__ = ['app', 'MODEL', 'MANY', 'Source', 'Column', 'Out', 'Format', 'Model', 'Limit', 'Device', 'Resume', 'pick_device',
            'show_version', 'start', 'not_empty', 'as_path', 'in_column', 'seed_option', 'check_stages', 'reconstruct',
            'Settings', 'read_settings', 'train', 'encode', 'decode', 'sample', 'interpolate', 'prior', 'alter',
-           'predict', 'templates', 'search', 'duplicates', 'score', 'discriminator', 'main']
+           'predict', 'templates', 'convert', 'search', 'duplicates', 'score', 'discriminator', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #5494061f
 import os
@@ -402,6 +402,25 @@ def templates(
     "Read, sort, write."
     from crystal_nb.apps.predict import make_templates
     make_templates(in_column(source, column), out, limit)
+
+# %% ../../nbs/apps/cli.ipynb #60c9f65d
+@app.command(help="Write crystals as shards: Parquet files of some thousand crystals each.\n\n"
+    "Writes into DIR: crystals-00000.parquet and so on (a row a crystal: id, lattice, numbers, frac, properties), "
+    "shards.csv (a row a file) and skipped.csv. Only some thousand crystals are in memory at a time. "
+    "Ctrl-C keeps the files that are whole, and the same command goes on.")
+@one_line
+def convert(
+    source:Source,
+    out:Out,
+    size:Annotated[int, typer.Option("--size", metavar="N", min=1, max=1_000_000,
+        help="Crystals in a file, at least; the last has fewer.")]=10_000,
+    limit:Limit=None,
+    resume:Resume=True,
+    column:Column=None,
+):
+    "Read and write, some thousand crystals at a time."
+    from crystal_nb.apps.convert import convert_source
+    convert_source(in_column(source, column), out, size, limit, not resume)
 
 # %% ../../nbs/apps/cli.ipynb #e674a41d
 @app.command(help="Find the crystals that are most like QUERY.\n\n"

@@ -134,7 +134,8 @@ WRITES = dict(  # by command, besides run.json and crystals
     reconstruct=[*EVALUATED, "table1.csv", "properties.csv", "skipped.csv", *(f"network/{name}" for name in EVALUATED)],
     decode=DRAWN, sample=[*DRAWN, "relaxed.csv"], interpolate=DRAWN, alter=["altered.csv", "skipped.csv"],
     predict=["predicted.csv"], search=["neighbours.csv", "skipped.csv", "neighbours.png"],
-    duplicates=["duplicates.csv", "skipped.csv"], score=["score.csv", "scored.csv", "score.json", "relaxed.jsonl"])
+    duplicates=["duplicates.csv", "skipped.csv"], convert=["shards.csv", "skipped.csv"],
+    score=["score.csv", "scored.csv", "score.json", "relaxed.jsonl"])
 
 def planned(
     out:Path,       # Output folder

@@ -22,6 +22,7 @@ import pandas as pd
 from pebble import ProcessExpired, ProcessPool
 from ..crystals import UNREADABLE, Crystals, pack_crystals
 from ..reading import Entry, Result, is_prototypes, read
+from ..shards import holds_shards
 
 # %% ../../nbs/apps/parallel.ipynb #5b7a0110
 def count_cores()->int:
@@ -108,7 +109,9 @@ def needs_parsing(
     "Whether there is a file or a text in it."
     if isinstance(source, (list, tuple, pd.Series)):
         return any(isinstance(thing, (str, Path)) for thing in source)
-    return isinstance(source, (str, Path, pd.DataFrame)) and not is_prototypes(source)
+    if isinstance(source, (str, Path)) and (is_prototypes(source) or holds_shards(source)):
+        return False
+    return isinstance(source, (str, Path, pd.DataFrame))
 
 def map_for(
     source,                 # As `read` takes it
