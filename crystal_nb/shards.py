@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['OWN', 'ABOUT', 'VERSION', 'ROWS', 'need_pyarrow', 'shard_table', 'is_shard', 'write_shard', 'explain_shard',
-           'open_shard', 'as_values', 'from_table', 'as_places', 'Shards', 'shard_files', 'holds_shards', 'open_shards']
+           'open_shard', 'as_values', 'from_table', 'as_places', 'Shards', 'shard_files', 'holds_shards', 'open_shards',
+           'Selection', 'pick', 'over_parts', 'end_of']
 
 # %% ../nbs/00i_shards.ipynb #cf3cbd50
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 import numpy as np
 from .crystals import Crystal, Crystals, SourceError, shorten
@@ -197,6 +199,10 @@ class Shards:
         for k in np.arange(len(self.files))[files]:
             yield Crystals.concat([self.read_group(g) for g in self.groups_of[k]])
 
+    def pick(self, index)->"Selection":
+        "Some of the crystals, which stay on disk."
+        return Selection(self, as_places(index, len(self)))
+
 # %% ../nbs/00i_shards.ipynb #b520a248
 def shard_files(
     path,         # A folder
@@ -221,3 +227,52 @@ def open_shards(
     if not files:
         raise SourceError(f"{path}: holds no shards; make some with crystal_nb convert")
     return Shards(files)
+
+# %% ../nbs/00i_shards.ipynb #278862a3
+class Selection:
+    "Crystals of shards in any order, perhaps several times; indexed like `Shards`."
+    def __init__(self,
+        shards:Shards,
+        rows:np.ndarray,  # Their numbers, `(chosen,)`, int64, unitless
+    ):
+        self.shards, self.rows = shards, rows
+    def __len__(self)->int:
+        return len(self.rows)
+    def __repr__(self)->str:
+        return f"Selection({len(self):,} of {len(self.shards):,} crystals in {len(self.shards.files):,} files)"
+    def __getitem__(self, index)->Crystal|Crystals:
+        if isinstance(index, (int, np.integer)):
+            return self.shards[int(self.rows[index])]
+        return self.shards[self.rows[as_places(index, len(self))]]
+    def pick(self, index)->"Selection":
+        "Some of the crystals, which stay on disk."
+        return Selection(self.shards, self.rows[as_places(index, len(self))])
+    def parts(self, size:int=5000)->Iterator[Crystals]:
+        "The crystals, some in memory at a time."
+        for start in range(0, len(self), size):
+            yield self[start:start + size]
+
+def pick(
+    crystals:Crystals|Shards|Selection,
+    index,  # A slice, a mask `(crystals,)`, or numbers, `(chosen,)`
+)->Crystals|Selection:
+    "Some of the crystals, in memory if they are there, else on disk."
+    return crystals[index] if isinstance(crystals, Crystals) else crystals.pick(index)
+
+def over_parts(
+    function:Callable[[Crystals], np.ndarray], # Gives a value for each crystal
+    crystals:Crystals|Shards|Selection,
+)->np.ndarray: # `(crystals,)`, in the unit of the function
+    "The values of all crystals, some in memory at a time."
+    if isinstance(crystals, Crystals) or not len(crystals):
+        return function(crystals[:])
+    return np.concatenate([function(part) for part in crystals.parts()])
+
+def end_of(
+    path:Path,  # A shard
+)->str:
+    "What tells a shard from others: its size, and a hash of its end, where Parquet keeps what is in it."
+    with open(path, "rb") as f:
+        size = f.seek(0, os.SEEK_END)
+        f.seek(max(0, size - 2**16))
+        return f"{size} {blake2b(f.read(), digest_size=8).hexdigest()}"

@@ -368,13 +368,15 @@ def labels(
     return CLASSES[config.unet.classes].to(Z.device)[Z.long()]
 
 def place(
-    crystals:Crystals,
+    crystals:Crystals,                  # Or `shards.Shards` or `Selection`, of which these are read
     index,                              # Which of them, `(batch,)`; None = all
     config:Config,
     seed:torch.Generator|int|None=None, # As in `Representation.place`
     retry:bool=False,                   # Try harder before a crystal is refused
 )->Samples:                             # In the box; those that found no place hold no atom
     "Place crystals in the box as the settings say, with all images that the encoder can see."
+    if not isinstance(crystals, Crystals):
+        crystals, index = crystals[slice(None) if index is None else index], None
     margin = 6*config.sigma + config.padding*config.grid.step
     return config.representation.place(crystals, index, seed, retry, margin)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Columns', 'Done', 'ABOUT', 'NEEDS', 'count_elements', 'Part', 'write_part', 'read_part', 'do_part', 'check_workers',
-           'open_dask', 'wait_for_some', 'do_parts', 'choose_workers', 'settle', 'end_of', 'work_in_parts']
+           'open_dask', 'wait_for_some', 'do_parts', 'choose_workers', 'settle', 'work_in_parts']
 
 # %% ../../nbs/apps/engine.ipynb #ec0dbcc1
 import importlib.util
@@ -12,14 +12,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from ..crystals import Crystals, SourceError, shorten
 from ..files import LEDGER, WRITER, Line, hash_of, note, refuse
 from ..progress import say, track
-from ..shards import Shards, need_pyarrow, open_shards
+from ..shards import Shards, end_of, need_pyarrow, open_shards
 from .output import open_results, work_folder
 from .parallel import count_cores
 
@@ -203,15 +202,6 @@ def settle(
     size = path.stat().st_size
     note(target, Line(hash_of(path, size), size, WRITER.get()["by"]), sync=True)
     os.replace(path, target)
-
-def end_of(
-    path:Path,  # A shard
-)->str:
-    "What tells a shard from others: its size, and a hash of its end, where Parquet keeps what is in it."
-    with open(path, "rb") as f:
-        size = f.seek(0, os.SEEK_END)
-        f.seek(max(0, size - 2**16))
-        return f"{size} {blake2b(f.read(), digest_size=8).hexdigest()}"
 
 def work_in_parts(
     function:Callable[..., Done], # Of the crystals of a file and the settings

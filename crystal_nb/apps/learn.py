@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..crystals import Crystals, prototypes, split
+from ..reading import list_refused
+from ..shards import holds_shards, open_shards
 from ..training import presets
 from ..runs import claim, fit
 from ..files import protect, refuse, write_text, written_by
@@ -75,7 +77,8 @@ def train_model(
         if start:
             load_networks(start, "has no weights to begin with")
         start = find_model(start) if start else None
-        crystals, skipped = read_source(source, out)
+        on_disk = holds_shards(source)
+        crystals, skipped = (open_shards(source), list_refused([])) if on_disk else read_source(source, out)
         print(what_was_read(crystals, skipped), flush=True)
         try:
             *_, history = fit(crystals, config, out, resume=resume, start=start)

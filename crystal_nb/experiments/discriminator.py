@@ -26,7 +26,7 @@ from ..spectral import coarsen
 from ..training import field, place
 from ..files import atomic, refuse
 from ..models import ModelError, make_folder
-from ..runs import prepare_data
+from ..training_data import prepare_data
 from ..autoencoder import CrystalAutoencoder
 
 # %% ../../nbs/experiments/discriminator.ipynb #a62fa206
