@@ -247,7 +247,9 @@ def encode(
     encode_source(in_column(source, column), out, model, pick_device(device), limit, seed, not resume)
 
 # %% ../../nbs/apps/cli.ipynb #ad220bb4
-@app.command(help="Decode codes into crystals.\n\nWrites into DIR: generated.csv (a row a code), z.npz and cif/.")
+@app.command(help="Decode codes into crystals.\n\nWrites into DIR: generated.csv (a row a code), z.npz and cif/. "
+    "The codes of shards, a folder, are decoded file by file into shards again, with the properties converged and "
+    "residual, and skipped.csv.")
 @one_line
 def decode(
     codes:Annotated[Path, typer.Argument(metavar="CODES",
@@ -261,10 +263,21 @@ def decode(
              "0.1 for draws.")]=0.,
     format:Format="cif",
     device:Device=None,
+    workers:Workers=None,
+    engine:Engine=None,
+    scheduler:Scheduler=None,
     resume:Resume=True,
 ):
     "Read codes, decode, write, print."
+    from crystal_nb.apps.engine import choose_workers
     from crystal_nb.apps.generate import decode_codes
+    from crystal_nb.shards import shard_files
+    in_parts = codes.is_dir() and bool(shard_files(codes))
+    how = choose_workers(workers, engine, scheduler, in_parts)
+    if in_parts:
+        from crystal_nb.apps.many import decode_shards
+        decode_shards(str(codes), out, model, pick_device(device), noise, **how, anew=not resume)
+        return
     from crystal_nb.apps.writers import read_formats
     decode_codes(codes, out, model, pick_device(device), noise, not resume, read_formats(format))
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NOTES', 'REMEDY', 'need_pyarrow', 'write_parquet', 'write_codes', 'parquet_arrays', 'parquet_rows', 'load_arrays',
-           'CodeFile', 'read_codes']
+           'CodeFile', 'read_codes', 'check_codes']
 
 # %% ../../nbs/apps/code_files.ipynb #f1c00002
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from ..files import atomic
+from ..codes import CrystalCode
 from ..reading import make_unique
 
 # %% ../../nbs/apps/code_files.ipynb #04c269fc
@@ -154,3 +155,17 @@ def read_codes(
     with np.errstate(over="ignore"):
         z = z.astype(np.float32)  # what is too large becomes infinite, and costs its row
     return CodeFile(z, ids, str(arrays.get("model", "")), str(arrays.get("version", "")))
+
+def check_codes(
+    path:Path,        # Where they stood, for the message
+    codes:CodeFile,
+    model:CrystalCode,
+    name:str,         # Of the model, for the message
+)->None:
+    "Refuse codes that a model cannot read."
+    if codes.z.shape[1] != model.latents:
+        raise ValueError(f"{path}: codes of {codes.z.shape[1]} numbers, but {name} has {model.latents}; "
+                         "give --model the one that encoded them")
+    if codes.version not in ("", str(model.version)):
+        raise ValueError(f"{path}: holds codes of version {codes.version}, and {name} reads version {model.version}; "
+                         "encode the crystals again")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Columns', 'Done', 'ABOUT', 'NEEDS', 'count_elements', 'Part', 'write_part', 'read_part', 'do_part', 'check_workers',
-           'open_dask', 'wait_for_some', 'do_parts', 'choose_workers', 'settle', 'work_in_parts']
+           'open_dask', 'wait_for_some', 'do_parts', 'choose_workers', 'settle', 'count_rows', 'work_in_parts']
 
 # %% ../../nbs/apps/engine.ipynb #ec0dbcc1
 import importlib.util
@@ -18,18 +18,19 @@ import numpy as np
 from ..crystals import Crystals, SourceError, shorten
 from ..files import LEDGER, WRITER, Line, hash_of, note, refuse
 from ..progress import say, track
-from ..shards import Shards, end_of, need_pyarrow, open_shards
+from ..shards import WRITING, end_of, need_pyarrow, open_shards, shard_table, shard_texts
 from .output import open_results, work_folder
 from .parallel import count_cores
 
 # %% ../../nbs/apps/engine.ipynb #518aa90b
 Columns = dict[str, np.ndarray]  # Name -> `(crystals,)`, numbers or text, or `(crystals, n)`, numbers
-Done = tuple[Columns, list[tuple[str, str]]]  # Columns of the crystals that are done; `(id, reason)` of the others
+Done = tuple[Columns|Crystals, list[tuple[str, str]]]  # What is done; `(id, reason)` of the other crystals
 
 def count_elements(
-    crystals:Crystals,
+    source:Path,  # A shard
 )->Done:
     "The number of elements of each crystal, as an example of such work."
+    crystals = open_shards(source)[:]
     ends = zip(crystals.offsets[:-1], crystals.offsets[1:])
     elements = np.array([len(set(crystals.numbers[i:j].tolist())) for i, j in ends], int)
     return dict(id=crystals.ids, elements=elements), []
@@ -46,8 +47,8 @@ class Part(NamedTuple):
 
 def write_part(
     path:Path,
-    columns:Columns,
-    about:dict,  # `made`: what the results depend on; `skipped`
+    found:Columns|Crystals,
+    about:dict,    # `made`: what the results depend on; `skipped`
     texts:dict={}, # What else the file is to say
 ):
     "Write a file of results, complete or not at all."
@@ -56,11 +57,14 @@ def write_part(
         values = np.asarray(values)
         flat = arrow.array(values.ravel())
         return arrow.FixedSizeListArray.from_arrays(flat, values.shape[1]) if values.ndim == 2 else flat
-    table = arrow.table({name: as_column(values) for name, values in columns.items()})
+    said = {ABOUT: json.dumps(about), "crystal_nb": json.dumps(texts)}
+    if isinstance(found, Crystals):
+        table, said = shard_table(found, arrow), said | shard_texts()
+    else:
+        table = arrow.table({name: as_column(values) for name, values in found.items()})
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        table = table.replace_schema_metadata({ABOUT: json.dumps(about), "crystal_nb": json.dumps(texts)})
-        arrow.parquet.write_table(table, part, compression="zstd")
+        arrow.parquet.write_table(table.replace_schema_metadata(said), part, **WRITING)
         with open(part, "rb+") as f:
             os.fsync(f.fileno())
         os.replace(part, path)
@@ -82,7 +86,7 @@ def read_part(
 # %% ../../nbs/apps/engine.ipynb #f30e02b1
 def do_part(
     function:Callable[..., Done],
-    source:Path,   # A shard
+    source:Path,   # What the function reads
     path:Path,     # Of the results
     settings:dict, # Further arguments of the function
     made:dict,     # What the results depend on
@@ -90,11 +94,12 @@ def do_part(
 )->Part:
     "The work on one file."
     try:
-        columns, skipped = function(open_shards(source)[:], **settings)
+        found, skipped = function(source, **settings)
     except (SourceError, ValueError) as e:
         return Part(path.name, 0, [], " ".join(str(e).split()))
-    write_part(path, columns, dict(made=made, skipped=skipped), texts)
-    return Part(path.name, len(next(iter(columns.values()))), skipped)
+    write_part(path, found, dict(made=made, skipped=skipped), texts)
+    rows = len(found) if isinstance(found, Crystals) else len(next(iter(found.values())))
+    return Part(path.name, rows, skipped)
 
 # %% ../../nbs/apps/engine.ipynb #d0d26381
 NEEDS = .7e9  # Bytes that a worker takes
@@ -203,22 +208,31 @@ def settle(
     note(target, Line(hash_of(path, size), size, WRITER.get()["by"]), sync=True)
     os.replace(path, target)
 
+def count_rows(
+    path:Path,  # Parquet
+)->int:
+    "The rows of a file; 0 if it is damaged, which the work on it will say."
+    try:
+        return need_pyarrow(path).parquet.read_metadata(path).num_rows
+    except Exception:  # pyarrow's errors have no common class
+        return 0
+
 def work_in_parts(
-    function:Callable[..., Done], # Of the crystals of a file and the settings
-    shards:Shards,
+    function:Callable[..., Done], # Of a file and the settings
+    files:list[Path],        # Parquet
     out:Path,                # Folder of results, in which a run has begun
     stem:str,                # Of the files' names: stem-00000.parquet
     settings:dict,           # Further arguments of the function
     workers:int=1,           # Processes
     scheduler:str|None=None, # Address of the scheduler of a cluster
     texts:dict={},           # As for `write_part`
-)->list[Part]:               # One for each shard, in their order
-    "Work on each shard, and write a file for each."
+)->list[Part]:               # One for each file, in their order
+    "Work on each file, and write a file for each."
     work, hidden = work_folder(out), out/f"{LEDGER}-parts"
     hidden.mkdir(exist_ok=True)
     how = {key: str(value) for key, value in settings.items()} | dict(function=function.__qualname__)
-    names, tasks, done = [f"{stem}-{k:05}.parquet" for k in range(len(shards.files))], [], {}
-    for source, name in zip(shards.files, names):
+    names, tasks, done = [f"{stem}-{k:05}.parquet" for k in range(len(files))], [], {}
+    for source, name in zip(files, names):
         made = how | dict(source=end_of(source))
         if read_part(hidden/name, made):  # whole, but the run ended before it was put in its place
             settle(hidden/name, work/name)
@@ -226,10 +240,10 @@ def work_in_parts(
             done[name] = part
         else:
             tasks.append((function, source.absolute(), (hidden/name).absolute(), settings, made, texts))
-    crystals = sum(part.rows + len(part.skipped) for part in done.values())
+    rows = sum(part.rows + len(part.skipped) for part in done.values())
     if done:
         say(f"Going on: {len(done):,} of {len(names):,} files are done.")
-    with track(total=len(shards), desc="Working", unit="crystals", done=crystals) as bar:
+    with track(total=sum(map(count_rows, files)), desc="Working", unit="crystals", done=rows) as bar:
         for part in do_parts(tasks, workers, scheduler):
             done[part.file] = part
             if not part.failed:

@@ -38,7 +38,7 @@ from ..hull import relaxed_table
 from ..relaxation import relax_all
 from .session import load, read
 from .writers import Item, file_names, write_crystals
-from .code_files import NOTES, load_arrays, need_pyarrow, read_codes, write_codes
+from .code_files import NOTES, check_codes, load_arrays, need_pyarrow, read_codes, write_codes
 from .output import append_rows, begin_results, counted, defer_signals, describe_run
 from .output import digest, digest_crystals, locked, made_folder
 from .output import nothing_left, open_results, read_rows, say_going_on, what_is_kept
@@ -312,16 +312,11 @@ def decode_codes(
     formats:tuple=("cif",), # Of `writers.FORMATS`
 ):
     "Read codes, decode, write, print."
-    z, ids, named, version = read_codes(path)
+    z, ids, named, _ = codes = read_codes(path)
     model = model if model is not None else named or "unit-cell"
     with open_results(out, "decode"):
         autoencoder = load(model, device)
-        if z.shape[1] != autoencoder.latents:
-            raise ValueError(f"{path}: codes of {z.shape[1]} numbers, but {model} has {autoencoder.latents}; "
-                             "give --model the one that encoded them")
-        if version not in ("", str(autoencoder.version)):
-            raise ValueError(f"{path}: holds codes of version {version}, and {model} reads version "
-                             f"{autoencoder.version}; encode the crystals again")
+        check_codes(path, codes, autoencoder, model)
         made = describe_run("decode", model, source=os.path.normpath(path), noise=noise, codes=digest(z, ids))
         table, _ = generate(out, autoencoder, torch.as_tensor(z), ids, made, in_batches(len(z), noise),
                             anew=anew, formats=formats)
