@@ -1,5 +1,5 @@
 """Crystals to numbers and back: `import crystal_nb as cn`. Nothing is loaded before it is asked for."""
-__version__ = "0.10.0"
+__version__ = "0.11.0"
 
 _HOMES = dict(  # name -> the module that defines it
     load="apps.session", read="apps.session", fit="apps.session",
