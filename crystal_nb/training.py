@@ -117,7 +117,7 @@ class Data(Settings):
     filter:Literal["max-side", "min-side", "atoms-extent", "none"] = "max-side"
     exclude_prototypes:bool = True  # Leave out the compositions of the prototypes: a model is shown on them
     hydrogen:up_to(1000) = 1        # How often a crystal with hydrogen stands in a pass over the training crystals
-    crowded:up_to(1000) = 1         # How often a crowded one does, see `runs.repeat_hard`
+    crowded:up_to(1000) = 1         # How often a crowded one does, see `training_data.repeat_hard`
     # Share of the crystals whose elements are exchanged for others at random, anew in every step
     exchanged:Annotated[float, Field(ge=0, le=1)] = 0.
     val_fraction:Share = .05        # Share of the compositions held out when no validation set is given
